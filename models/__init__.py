@@ -1,0 +1,1 @@
+"""Verified PyTorch/JAX model pairs; one folder is one claim."""
