@@ -1,0 +1,1 @@
+"""TiDHy (timescale demixing via hypernetworks) in torch, Flax linen and Flax NNX."""
