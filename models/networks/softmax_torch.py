@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from models.networks import draws_torch
+
 
 def log_softmax(inputs: Tensor, dim: int = -1, temperature: float = 1.0) -> Tensor:
     """Log-softmax that tells a probability of 1 − 1e-17 from 1.
@@ -62,18 +64,16 @@ def softmax(inputs: Tensor, dim: int = -1, temperature: float = 1.0) -> Tensor:
     return _finite("softmax", torch.exp(log_softmax(inputs, dim, temperature)))
 
 
-def gumbel_noise(inputs: Tensor) -> Tensor:
-    """Draw standard Gumbel noise in the shape of the inputs: −log of an Exponential(1) sample."""
-    return -torch.empty_like(inputs).exponential_().log()
-
-
-def gumbel_softmax(inputs: Tensor, dim: int, temperature: float = 1.0) -> Tensor:
+def gumbel_softmax(
+    inputs: Tensor, dim: int, temperature: float = 1.0, *, noise: Tensor | None = None
+) -> Tensor:
     """Sample one-hot vectors with the gradient of a softmax (straight through).
 
     Args:
         inputs: Logits, any shape.
         dim: Axis of the classes.
         temperature: Divides the noisy logits.
+        noise: Gumbel noise in the shape of the inputs, in place of a draw.
 
     Returns:
         One-hot samples in the shape of the inputs.
@@ -84,6 +84,7 @@ def gumbel_softmax(inputs: Tensor, dim: int, temperature: float = 1.0) -> Tensor
     References:
         Jang et al., 2017: Categorical reparameterization with Gumbel-softmax.
     """
-    soft = _finite("gumbel_softmax", torch.exp(log_softmax(inputs + gumbel_noise(inputs), dim, temperature)))
+    noise = draws_torch.gumbel(inputs) if noise is None else noise
+    soft = _finite("gumbel_softmax", torch.exp(log_softmax(inputs + noise, dim, temperature)))
     hard = F.one_hot(soft.argmax(dim), soft.shape[dim]).movedim(-1, dim).to(soft.dtype)
     return (hard - soft.detach()) + soft
