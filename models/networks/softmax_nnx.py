@@ -26,8 +26,8 @@ def log_softmax(inputs: Array, axis: int = -1, temperature: float = 1.0, *, dim:
         Log-probabilities in the shape of the inputs.
 
     Example:
-        >>> log_softmax(jnp.array([0.0, -50.0]))
-        Array([-1.92875e-22, -5.00000e+01], dtype=float32)
+        >>> [f"{value:.3e}" for value in log_softmax(jnp.array([0.0, -50.0]))]
+        ['-1.929e-22', '-5.000e+01']
     """
     axis = axis if dim is None else dim
     z = inputs / temperature
@@ -107,3 +107,26 @@ def gumbel_softmax(
     soft = _finite("gumbel_softmax", jnp.exp(log_softmax(inputs + noise, axis, temperature)))
     hard = jax.nn.one_hot(jnp.argmax(soft, axis), soft.shape[axis], axis=axis, dtype=soft.dtype)
     return (hard - jax.lax.stop_gradient(soft)) + soft
+
+
+def logsumexp_without(inputs: Array, excluded: Array, axis: int) -> Array:
+    """Sum exponentials of the entries that are not excluded, and take the logarithm.
+
+    Args:
+        inputs: Any shape.
+        excluded: Bool, same shape.
+        axis: Axis to sum over.
+
+    Returns:
+        The inputs' shape without that axis; −inf, with gradient 0, where nothing is left.
+
+    Example:
+        >>> logsumexp_without(jnp.array([0.0, 3.0]), jnp.array([True, False]), axis=0)
+        Array(3., dtype=float32)
+    """
+    left = jnp.where(excluded, -jnp.inf, inputs)
+    largest = jax.lax.stop_gradient(left).max(axis, keepdims=True)
+    largest = jnp.where(jnp.isneginf(largest), 0, largest)
+    total = jnp.exp(left - largest).sum(axis)
+    empty = total == 0
+    return jnp.where(empty, -jnp.inf, jnp.log(jnp.where(empty, 1, total)) + largest.squeeze(axis))

@@ -88,3 +88,26 @@ def gumbel_softmax(
     soft = _finite("gumbel_softmax", torch.exp(log_softmax(inputs + noise, dim, temperature)))
     hard = F.one_hot(soft.argmax(dim), soft.shape[dim]).movedim(-1, dim).to(soft.dtype)
     return (hard - soft.detach()) + soft
+
+
+def logsumexp_without(inputs: Tensor, excluded: Tensor, dim: int) -> Tensor:
+    """Sum exponentials of the entries that are not excluded, and take the logarithm.
+
+    Args:
+        inputs: Any shape.
+        excluded: Bool, same shape.
+        dim: Axis to sum over.
+
+    Returns:
+        The inputs' shape without that axis; −inf, with gradient 0, where nothing is left.
+
+    Example:
+        >>> logsumexp_without(torch.tensor([0.0, 3.0]), torch.tensor([True, False]), dim=0)
+        tensor(3.)
+    """
+    left = inputs.masked_fill(excluded, -torch.inf)
+    largest = left.detach().amax(dim, keepdim=True)
+    largest = largest.masked_fill(largest.isneginf(), 0)
+    total = torch.exp(left - largest).sum(dim)
+    empty = total == 0
+    return (total.masked_fill(empty, 1).log() + largest.squeeze(dim)).masked_fill(empty, -torch.inf)

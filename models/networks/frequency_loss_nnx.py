@@ -1,0 +1,102 @@
+"""Focal frequency loss, JAX."""
+
+from __future__ import annotations
+
+from jax import Array
+from jax import numpy as jnp
+from jax.lax import stop_gradient
+
+from models.networks.value_checks_nnx import is_concrete
+
+
+class FocalFrequencyLoss:
+    """Squared difference of two images' spectra, weighted towards the frequencies that differ most.
+
+    Args:
+        loss_weight: Factor of the loss.
+        alpha: Power of the weights.
+        patch_factor: Number of patches along each image axis; it has to divide both sizes.
+        ave_spectrum: Average the spectra over the batch first.
+        log_matrix: Take the logarithm of the weights.
+        batch_matrix: Divide the weights by their maximum over the whole batch, not that of each channel.
+
+    Example:
+        >>> FocalFrequencyLoss()(jnp.zeros((2, 3, 4, 4)), jnp.zeros((2, 3, 4, 4)))
+        Array(0., dtype=float32)
+
+    References:
+        Jiang et al., 2021: Focal frequency loss for image reconstruction and synthesis.
+    """
+
+    def __init__(
+        self,
+        loss_weight: float = 1.0,
+        alpha: float = 1.0,
+        patch_factor: int = 1,
+        ave_spectrum: bool = False,
+        log_matrix: bool = False,
+        batch_matrix: bool = False,
+    ) -> None:
+        self.loss_weight = loss_weight
+        self.alpha = alpha
+        self.patch_factor = patch_factor
+        self.ave_spectrum = ave_spectrum
+        self.log_matrix = log_matrix
+        self.batch_matrix = batch_matrix
+
+    def spectrum(self, images: Array) -> Array:
+        """Return the orthonormal spectra of the patches.
+
+        Args:
+            images: (N, C, H, W), float.
+
+        Returns:
+            (N, P, C, H/f, W/f), complex, patches row-major; N is 1 if the batch is averaged.
+
+        Raises:
+            AssertionError: The patches do not tile the images.
+        """
+        N, C, H, W = images.shape
+        f = self.patch_factor
+        assert H % f == 0, f"FocalFrequencyLoss: patch_factor {f} must divide the height {H}"
+        assert W % f == 0, f"FocalFrequencyLoss: patch_factor {f} must divide the width {W}"
+        patches = images.reshape(N, C, f, H // f, f, W // f).transpose(0, 2, 4, 1, 3, 5)
+        freq = jnp.fft.fft2(patches.reshape(N, f * f, C, H // f, W // f), norm="ortho")
+        return freq.mean(0, keepdims=True) if self.ave_spectrum else freq
+
+    def weights(self, distance: Array) -> Array:
+        """Return the weights in [0, 1] of squared distances (N, P, C, h, w), without gradient."""
+        m = jnp.sqrt(stop_gradient(distance)) ** self.alpha
+        if self.log_matrix:
+            m = jnp.log(m + 1)
+        m = m / (m.max() if self.batch_matrix else m.max((-2, -1), keepdims=True))
+        return jnp.where(jnp.isnan(m), 0, m).clip(0, 1)
+
+    def __call__(
+        self, pred: Array, target: Array, matrix: Array | None = None, mean_batch: bool = True
+    ) -> Array:
+        """Compare images.
+
+        Args:
+            pred: (N, C, H, W) or (B, T, C, H, W), float.
+            target: Same, or a shape that expands to it.
+            matrix: Weights (N, P, C, h, w) in [0, 1], in place of the computed ones.
+            mean_batch: Average over samples and patches.
+
+        Returns:
+            Scalar, or (N, P) without `mean_batch`; (B, T) for five axes.
+
+        Raises:
+            AssertionError: A given weight is outside [0, 1]; not checked under a transformation.
+        """
+        leading = pred.shape[:-3]
+        target = jnp.broadcast_to(target, pred.shape).reshape(-1, *pred.shape[-3:])
+        difference = self.spectrum(pred.reshape(-1, *pred.shape[-3:])) - self.spectrum(target)
+        distance = difference.real**2 + difference.imag**2
+        matrix = self.weights(distance) if matrix is None else stop_gradient(matrix)
+        in_range = not is_concrete(matrix) or ((matrix >= 0) & (matrix <= 1)).all()
+        assert in_range, "FocalFrequencyLoss: matrix must lie in [0, 1]"
+        loss = (matrix * distance).sum((-3, -2, -1))
+        if mean_batch:
+            return loss.mean() * self.loss_weight
+        return (loss.reshape(leading) if len(leading) > 1 else loss) * self.loss_weight
