@@ -17,6 +17,7 @@ PACKAGES = (*SHIPPED, "models")
 FRAMEWORKS = ("torch", "jax", "jaxlib", "flax", "optax", "equinox", "haiku", "orbax", "tensorstore")
 """What takes seconds to import, and what a user of the other side need not have."""
 
+Function = ast.FunctionDef | ast.AsyncFunctionDef
 When = Literal["on import", "when called", "for types"]
 
 
@@ -54,10 +55,8 @@ class Source:
     def imports(self) -> tuple[Import, ...]:
         return tuple(_imports(self.tree, self.package, "on import"))
 
-    def functions(self) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-        return (
-            node for node in ast.walk(self.tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        )
+    def functions(self) -> Iterator[Function]:
+        return (node for node in ast.walk(self.tree) if isinstance(node, Function))
 
 
 def _imports(node: ast.AST, package: tuple[str, ...], when: When) -> Iterator[Import]:
@@ -87,7 +86,7 @@ def _imports(node: ast.AST, package: tuple[str, ...], when: When) -> Iterator[Im
 
 @cache
 def sources(*folders: str) -> tuple[Source, ...]:
-    """Every Python file under the folders of the repository; an empty or absent folder is an error, never a pass."""
+    """Every Python file under folders of the repository; one without any is an error, never a pass."""
     return tuple(source for folder in folders for source in read(ROOT, folder))
 
 
@@ -100,9 +99,7 @@ def read(root: Path, folder: str) -> tuple[Source, ...]:
     paths = sorted((root / folder).rglob("*.py"))
     if not paths:
         raise LookupError(f"no Python file under {folder}/: nothing would be checked")
-    return tuple(
-        Source(path.relative_to(root).as_posix(), path.read_text(encoding="utf-8")) for path in paths
-    )
+    return tuple(Source(path.relative_to(root).as_posix(), path.read_text(encoding="utf-8")) for path in paths)
 
 
 def root_files() -> tuple[Source, ...]:

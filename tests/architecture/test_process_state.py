@@ -19,7 +19,11 @@ def test_each_setting_is_watched(name: str) -> None:
 
 
 def test_defaults_are_those_of_fresh_libraries() -> None:
-    code = "import numpy, torch, jax; from tests.architecture.process_state import *; assert process_state() == DEFAULTS"
+    code = """
+import jax, numpy, torch
+from tests.architecture.process_state import DEFAULTS, process_state
+assert process_state() == DEFAULTS, process_state()
+"""
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
@@ -35,6 +39,4 @@ def test_a_test_that_leaves_float64_behind_fails(pytester: pytest.Pytester) -> N
     )
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider", f"--override-ini=pythonpath={ROOT}")
     result.assert_outcomes(passed=1, errors=1)
-    result.stdout.fnmatch_lines(
-        ["*process-wide settings were not restored: numpy.geterr() was *'divide': 'warn'*"]
-    )
+    result.stdout.fnmatch_lines(["*process-wide settings were not restored: numpy.geterr() was *'divide': 'warn'*"])
