@@ -1,0 +1,94 @@
+"""The `parity` command."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from parity._errors import ParityError
+
+app = typer.Typer(
+    name="parity",
+    help="Numerical parity between PyTorch and JAX: is the port right, and if not, where and why.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command("list")
+def list_pairs(
+    package: Annotated[str, typer.Argument(help="package or module that holds pairs")] = "models",
+) -> None:
+    """List the pairs and checks found."""
+    from parity.discovery import all_pairs
+
+    for module, name, pair in all_pairs(package):
+        typer.echo(f"{module}:{name}  candidates {', '.join(pair.candidates)}  checks {', '.join(pair.checks)}")
+
+
+@app.command()
+def check(
+    pair: Annotated[str, typer.Argument(help="package.module:PAIR")],
+    candidate: Annotated[str | None, typer.Option(help="nnx, linen, ...; all of the pair's by default")] = None,
+    examples: Annotated[int, typer.Option(min=1, help="how many examples to draw")] = 25,
+    precision: Annotated[str, typer.Option(help="float64, float32, bfloat16 or float16")] = "float64",
+    device: Annotated[str, typer.Option(help="cpu or gpu")] = "cpu",
+    seed: Annotated[int, typer.Option(help="of everything drawn")] = 0,
+    json: Annotated[Path | None, typer.Option(help="write the report as JSON")] = None,
+    html: Annotated[Path | None, typer.Option(help="write the report as one HTML file")] = None,
+) -> None:
+    """Explore one pair: exit 0 for parity, 1 for divergence, 2 for a usage error."""
+    from parity.discovery import load_pair
+    from parity.harness import check as run
+
+    _require(precision, ("float64", "float32", "bfloat16", "float16"), "--precision")
+    _require(device, ("cpu", "gpu"), "--device")
+    chosen = load_pair(pair)
+    names = [chosen.candidate(candidate)[0]] if candidate else list(chosen.candidates)
+    command = f"python -m parity check {pair} --examples {examples} --precision {precision} --seed {seed}"
+    reports = [
+        run(
+            chosen,
+            candidate=name,
+            examples=examples,
+            precision=precision,  # pyright: ignore[reportArgumentType]  # one of the four, checked above
+            seed=seed,
+            reproduce=f"{command} --candidate {name}",
+        )
+        for name in names
+    ]
+    for report in reports:
+        typer.echo(str(report))
+    _write(reports, json, html)
+    raise typer.Exit(0 if all(report.ok for report in reports) else 1)
+
+
+def _write(reports: list[Any], json: Path | None, html: Path | None) -> None:
+    """Writes the files that were asked for."""
+    if json is not None:
+        from parity.reports.json import render_json
+
+        json.write_text(render_json(reports))
+    if html is not None:
+        from parity.reports.html import render_html
+
+        html.write_text(render_html(reports))
+
+
+def _require(value: str, among: tuple[str, ...], option: str) -> None:
+    """Refuses a value that an option does not know."""
+    if value not in among:
+        raise typer.BadParameter(f"{value!r}: expected one of {', '.join(among)}", param_hint=option)
+
+
+def main() -> None:
+    """Runs the command; expected errors go to stderr and exit with 2."""
+    try:
+        app()
+    except ParityError as error:
+        typer.echo(f"parity: {error}", err=True)
+        sys.exit(2)

@@ -1,0 +1,89 @@
+"""What every framework's side offers: arrays in, a record out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from parity.formats import Precision
+from parity.record import Arrays, Record
+
+
+@dataclass(frozen=True)
+class Call:
+    """How a model is called, on both sides.
+
+    Attributes:
+      method: name of the method; None calls the model itself.
+      output: maps the raw result to what is compared; None compares all of it.
+    """
+
+    method: str | None = None
+    output: Callable[[Any], Any] | None = None
+
+    def of(self, model: Any) -> Callable[..., Any]:
+        """The bound method of a model."""
+        return getattr(model, self.method) if self.method else model
+
+    def select(self, result: Any) -> Any:
+        """What is compared of a raw result."""
+        return self.output(result) if self.output else result
+
+
+class Program(Protocol):
+    """One model that can be run with any weights, in any precision, in either mode."""
+
+    framework: str
+    model: Any
+
+    def state(self) -> dict[str, np.ndarray]:
+        """The model's own weights and buffers, by torch name or JAX path."""
+        ...
+
+    def run(
+        self,
+        state: Arrays,
+        inputs: tuple[np.ndarray, ...],
+        *,
+        precision: Precision,
+        train: bool,
+        cotangents: Arrays | None,
+        seed: int,
+    ) -> Record:
+        """One call and its gradients.
+
+        Args:
+          state: every weight and buffer, by torch name or JAX path.
+          inputs: positional arguments in this side's layout.
+          precision: floating arrays are cast to it on entry.
+          train: training mode.
+          cotangents: of the floating outputs, by leaf name, in this side's layout; None draws them from `seed`.
+          seed: of the example.
+
+        Returns:
+          The record, in this side's names and layout.
+        """
+        ...
+
+
+class Reference(Program, Protocol):
+    """The torch side."""
+
+    def parameter_names(self) -> dict[str, tuple[str, ...]]:
+        """First name of every trainable parameter, with all names that share it."""
+        ...
+
+
+class Candidate(Program, Protocol):
+    """A JAX side."""
+
+    def parameters(self) -> frozenset[str]:
+        """Paths of the leaves that are differentiated."""
+        ...
+
+    def target(self) -> Any:
+        """The model as the weight bridge takes it."""
+        ...

@@ -1,0 +1,78 @@
+"""Flax linen modules behind the common protocol."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import jax
+import numpy as np
+from flax import linen, traverse_util
+
+from parity.backends.base import Call
+from parity.backends.jax_program import JaxProgram, Leaves, isolated
+
+
+class LinenProgram(JaxProgram):
+    """A linen module and its variables, flattened to `collection/module/leaf` paths.
+
+    The mode reaches the module through a keyword of its method: `train`, `training`, `deterministic` or
+    `use_running_average`, whichever it takes.
+    """
+
+    framework = "linen"
+
+    def __init__(self, model: linen.Module, inputs: tuple[Any, ...], call: Call, *, variables: Any = None) -> None:
+        self._inputs = inputs
+        called: Any = getattr(type(model), call.method or "__call__")
+        self._keywords = frozenset(inspect.signature(called).parameters)
+        if variables is None:
+            with isolated("float64"):
+                variables = model.init(
+                    self._keys(jax.random.key(0)), *inputs, method=call.method, **self._mode(train=False)
+                )
+        self._variables: dict[str, Any] = dict(traverse_util.flatten_dict(variables, sep="/"))
+        super().__init__(model, call)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Every variable by path, the collection first."""
+        return {path: np.asarray(value) for path, value in self._variables.items()}
+
+    def parameters(self) -> frozenset[str]:
+        """Paths in the `params` collection."""
+        return frozenset(path for path in self._variables if path.startswith("params/"))
+
+    def target(self) -> Any:
+        """The module with example inputs, from which its variables follow."""
+        return self.model, self._inputs
+
+    def apply(self, leaves: Leaves, inputs: tuple[Any, ...], *, train: bool, key: Any) -> tuple[Any, Leaves]:
+        """Applies the module; collections other than `params` are mutable in training mode."""
+        variables = traverse_util.unflatten_dict(dict(leaves), sep="/")
+        buffers = [path for path in self._variables if path not in self.parameters()]
+        result, changed = self.model.apply(
+            variables,
+            *inputs,
+            method=self.call.method,
+            mutable=sorted({path.split("/")[0] for path in buffers}) if train else [],
+            rngs=self._keys(key),
+            **self._mode(train=train),
+        )
+        after = {**leaves, **traverse_util.flatten_dict(changed, sep="/")}
+        return result, {path: after[path] for path in buffers}
+
+    def _mode(self, *, train: bool) -> dict[str, bool]:
+        """The keyword arguments that put the module into a mode."""
+        wanted = {
+            "train": train,
+            "training": train,
+            "deterministic": not train,
+            "use_running_average": not train,
+        }
+        return {name: value for name, value in wanted.items() if name in self._keywords}
+
+    @staticmethod
+    def _keys(key: Any) -> dict[str, Any]:
+        """Streams that linen modules ask for by name."""
+        params, dropout = jax.random.split(key)
+        return {"params": params, "dropout": dropout}

@@ -1,0 +1,58 @@
+"""Flax NNX modules behind the common protocol."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from flax import nnx
+
+from parity.backends.base import Call
+from parity.backends.jax_program import JaxProgram, Leaves
+
+Path = tuple[Any, ...]
+
+
+class NnxProgram(JaxProgram):
+    """An NNX module, split once into its graph and its flat state; random streams keep their keys."""
+
+    framework = "nnx"
+
+    def __init__(self, model: nnx.Module, call: Call) -> None:
+        self._graph, state = nnx.split(model)
+        flat = dict(nnx.to_flat_state(state))
+        self._random = {path: v for path, v in flat.items() if isinstance(v, nnx.RngState)}
+        self._variables: dict[str, tuple[Path, Any]] = {
+            "/".join(map(str, path)): (path, v) for path, v in flat.items() if path not in self._random
+        }
+        super().__init__(model, call)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Every variable but the random streams, by path."""
+        return {path: np.asarray(variable.get_value()) for path, (_, variable) in self._variables.items()}
+
+    def parameters(self) -> frozenset[str]:
+        """Paths of the `nnx.Param` variables."""
+        return frozenset(path for path, (_, variable) in self._variables.items() if isinstance(variable, nnx.Param))
+
+    def target(self) -> Any:
+        """The module itself."""
+        return self.model
+
+    def apply(self, leaves: Leaves, inputs: tuple[Any, ...], *, train: bool, key: Any) -> tuple[Any, Leaves]:
+        """Merges graph and leaves, sets the mode, calls, and reads the buffers back."""
+        model = self.bind(leaves, train=train)
+        result = self.call.of(model)(*inputs)
+        after = {
+            "/".join(map(str, path)): v.get_value()
+            for path, v in nnx.to_flat_state(nnx.state(model))
+            if path not in self._random
+        }
+        return result, {path: after[path] for path in self._variables if path not in self.parameters()}
+
+    def bind(self, leaves: Leaves, *, train: bool) -> Any:
+        """A module that holds these leaves, in the given mode."""
+        flat = [(path, variable.replace(leaves[name])) for name, (path, variable) in self._variables.items()]
+        model = nnx.merge(self._graph, nnx.from_flat_state([*flat, *self._random.items()]))
+        (model.train if train else model.eval)()
+        return model

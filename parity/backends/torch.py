@@ -1,0 +1,148 @@
+"""The reference's side: a `torch.nn.Module` behind the common protocol."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import torch
+
+from parity import structure
+from parity._errors import UsageError
+from parity.backends.base import Call
+from parity.cotangents import cotangent
+from parity.formats import Precision
+from parity.record import Arrays, Record
+
+DTYPES: dict[str, torch.dtype] = {
+    "float64": torch.float64,
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+
+class TorchProgram:
+    """A torch module, copied once per precision, fed and differentiated through numpy arrays."""
+
+    framework = "torch"
+
+    def __init__(self, model: Any, call: Call) -> None:
+        if not isinstance(model, torch.nn.Module):
+            raise UsageError(
+                f"reference of type {type(model).__module__}.{type(model).__qualname__}: expected a torch.nn.Module"
+            )
+        self.model = model
+        self._call = call
+        self._at: dict[str, torch.nn.Module] = {}
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Names and values of `state_dict()`, in its order."""
+        return {name: to_numpy(value) for name, value in self.model.state_dict().items()}
+
+    def parameter_names(self) -> dict[str, tuple[str, ...]]:
+        """First name of every trainable parameter, with all names that share it."""
+        names: dict[int, list[str]] = {}
+        for name, parameter in self.model.named_parameters(remove_duplicate=False):
+            if parameter.requires_grad:
+                names.setdefault(id(parameter), []).append(name)
+        return {aliases[0]: tuple(aliases) for aliases in names.values()}
+
+    def at(self, precision: Precision) -> torch.nn.Module:
+        """The module in one precision; the caller's module is never changed."""
+        if precision not in self._at:
+            self._at[precision] = copy.deepcopy(self.model).to(DTYPES[precision])
+        return self._at[precision]
+
+    def run(
+        self,
+        state: Arrays,
+        inputs: tuple[np.ndarray, ...],
+        *,
+        precision: Precision,
+        train: bool,
+        cotangents: Arrays | None,
+        seed: int,
+    ) -> Record:
+        """See `Program.run`; names are those of `state_dict`."""
+        module = self.at(precision)
+        load(module, state)
+        module.train(train)
+        with isolated(DTYPES[precision], seed):
+            arguments = [to_torch(value, DTYPES[precision]) for value in inputs]
+            floating = {f"input[{i}]": a.requires_grad_() for i, a in enumerate(arguments) if a.is_floating_point()}
+            result = self._call.of(module)(*(a.clone() if a.requires_grad else a for a in arguments))
+            outputs = {name: torch.as_tensor(leaf) for name, leaf in structure.leaves(self._call.select(result))}
+            parameters = {n: p for n, p in module.named_parameters() if p.requires_grad and p.is_floating_point()}
+            wanted = {**floating, **parameters}
+            gradients = _gradients(outputs, wanted, cotangents, seed)
+        return Record(
+            outputs={name: to_numpy(value) for name, value in outputs.items()},
+            input_grads={name: gradients[name] for name in floating},
+            param_grads={name: gradients[name] for name in parameters},
+            buffers={name: to_numpy(value) for name, value in module.state_dict().items() if name not in parameters},
+        )
+
+
+def _gradients(
+    outputs: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor], cotangents: Arrays | None, seed: int
+) -> dict[str, np.ndarray]:
+    """Vector-Jacobian product of all outputs; a tensor that no output depends on gets zeros."""
+    smooth = {name: value for name, value in outputs.items() if value.requires_grad}
+    if not smooth or not wanted:
+        return {name: np.zeros(tuple(value.shape)) for name, value in wanted.items()}
+    weights = [
+        to_torch(cotangent(name, tuple(v.shape), seed) if cotangents is None else cotangents[name], v.dtype).reshape(
+            v.shape
+        )
+        for name, v in smooth.items()
+    ]
+    found = torch.autograd.grad(list(smooth.values()), list(wanted.values()), weights, allow_unused=True)
+    return {
+        name: np.zeros(tuple(value.shape)) if gradient is None else to_numpy(gradient)
+        for (name, value), gradient in zip(wanted.items(), found, strict=True)
+    }
+
+
+def load(module: torch.nn.Module, state: Arrays) -> None:
+    """Copies values into a module's own tensors, in the module's dtypes."""
+    own = module.state_dict(keep_vars=True)
+    with torch.no_grad():
+        for name, value in state.items():
+            own[name].copy_(torch.from_numpy(np.array(_plain(value))).reshape(own[name].shape))
+
+
+@contextmanager
+def isolated(dtype: torch.dtype, seed: int) -> Iterator[None]:
+    """Default dtype, gradient mode and random state of one run; all restored afterwards."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        with torch.random.fork_rng(devices=[]), torch.enable_grad():
+            torch.manual_seed(seed)
+            yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def to_torch(value: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
+    """A tensor of its own memory; floating values in `dtype`."""
+    tensor = torch.from_numpy(np.array(_plain(value)))
+    return tensor.to(dtype) if tensor.is_floating_point() else tensor
+
+
+def to_numpy(tensor: torch.Tensor) -> np.ndarray:
+    """An array of its own memory; bfloat16 stays bfloat16."""
+    tensor = tensor.detach().cpu()
+    if tensor.dtype == torch.bfloat16:
+        return tensor.view(torch.uint16).numpy().view(ml_dtypes.bfloat16).copy()
+    return np.array(tensor.numpy())
+
+
+def _plain(value: np.ndarray) -> np.ndarray:
+    """An array whose dtype torch can take."""
+    return value.astype(np.float32) if value.dtype == ml_dtypes.bfloat16 else np.asarray(value)

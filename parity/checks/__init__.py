@@ -1,0 +1,27 @@
+"""The properties that are checked, one file each."""
+
+from __future__ import annotations
+
+from parity._errors import UsageError
+from parity.checks.base import Check
+from parity.checks.buffers import BUFFERS
+from parity.checks.forward import FORWARD
+from parity.checks.gradients import INPUT_GRAD, PARAM_GRAD
+
+__all__ = ["CHECKS", "Check", "named"]
+
+CHECKS: tuple[Check, ...] = (FORWARD, INPUT_GRAD, PARAM_GRAD, BUFFERS)
+
+
+def named(names: tuple[str, ...]) -> tuple[Check, ...]:
+    """The checks of these names, in the order in which a fault shows first.
+
+    Raises:
+      UsageError: a name that no check has.
+    """
+    unknown = [name for name in names if name not in {check.name for check in CHECKS}]
+    if unknown:
+        raise UsageError(
+            f"no check called {', '.join(map(repr, unknown))}; there are {', '.join(c.name for c in CHECKS)}"
+        )
+    return tuple(check for check in CHECKS if check.name in names)

@@ -1,0 +1,147 @@
+"""Two arrays against each other: relative to the tensor's scale, in ulps, with the worst element. Pure numpy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from parity.formats import UNIT_ROUNDOFF, Precision
+from parity.record import Arrays
+from parity.tolerance import DEAD_SCALE
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How far one leaf of the candidate is from the reference.
+
+    Attributes:
+      name: leaf name, in the reference's terms.
+      error: the larger of `‖a−b‖₂/‖b‖₂` and `max|a−b|/max|b|`; inf where the structure, NaN or inf positions differ.
+      ulp: largest distance of an element, in units in the last place of the reference's element.
+      ulp_quantile: the 0.99 quantile of the same.
+      worst: index of the element with the largest absolute difference.
+      expected: the reference there.
+      got: the candidate there.
+      dead: the leaf was so small beside its siblings that their scale was used.
+      problem: what makes the numbers incomparable, or None.
+    """
+
+    name: str
+    error: float
+    ulp: float
+    ulp_quantile: float
+    worst: tuple[int, ...]
+    expected: float
+    got: float
+    dead: bool = False
+    problem: str | None = None
+
+    @property
+    def where(self) -> str:
+        """The worst element as text, `output[0][1, 2]`."""
+        return f"{self.name}[{', '.join(map(str, self.worst))}]" if self.worst else self.name
+
+
+def compare_all(reference: Arrays, candidate: Arrays, precision: Precision) -> tuple[Comparison, ...]:
+    """Compares leaves of the same name; a leaf on one side only is a problem of its own.
+
+    Args:
+      reference: what is taken as right, by leaf name.
+      candidate: what is judged.
+      precision: the format whose ulp is counted.
+
+    Returns:
+      One comparison per leaf name of either side, in the reference's order.
+    """
+    scale = max((_scale(array) for array in reference.values()), default=0.0)
+    names = [*reference, *(name for name in candidate if name not in reference)]
+    return tuple(_one(name, reference.get(name), candidate.get(name), scale, precision) for name in names)
+
+
+def _one(
+    name: str,
+    reference: np.ndarray | None,
+    candidate: np.ndarray | None,
+    siblings: float,
+    precision: Precision,
+) -> Comparison:
+    """One leaf: structure first, then NaN and inf positions, then numbers."""
+    if reference is None or candidate is None:
+        side = "reference" if reference is None else "candidate"
+        return _incomparable(name, f"the {side} has no {name}")
+    if reference.shape != candidate.shape:
+        return _incomparable(name, f"shape {candidate.shape} where the reference has {reference.shape}")
+    if reference.dtype.kind in "biu":
+        return _exact(name, reference, candidate)
+    expected, got = _numbers(reference), _numbers(candidate)
+    if not np.array_equal(np.isnan(expected), np.isnan(got)):
+        return _non_finite(name, expected, got, np.isnan(expected) != np.isnan(got), "NaN")
+    unlike = np.where(np.isinf(expected) | np.isinf(got), expected != got, False) & ~np.isnan(expected)
+    if unlike.any():
+        return _non_finite(name, expected, got, unlike, "inf")
+    return _finite(name, expected, got, siblings, precision)
+
+
+def _finite(name: str, expected: np.ndarray, got: np.ndarray, siblings: float, precision: Precision) -> Comparison:
+    """Relative error and ulps over the finite elements."""
+    finite = np.isfinite(expected)
+    difference = np.where(finite, np.abs(np.where(finite, got, 0) - np.where(finite, expected, 0)), 0.0)
+    if difference.size == 0 or not difference.any():
+        worst = (0,) * expected.ndim if expected.size else ()
+        value = float(expected[worst].real) if expected.size else 0.0
+        return Comparison(name, 0.0, 0.0, 0.0, worst, value, value)
+    magnitude = np.where(finite, np.abs(expected), 0.0)
+    dead = float(magnitude.max()) < DEAD_SCALE * siblings
+    scale = siblings if dead else max(float(magnitude.max()), np.finfo(np.float64).tiny)
+    error = float(difference.max()) / scale
+    if not dead:
+        error = max(
+            error,
+            float(np.linalg.norm(difference)) / max(float(np.linalg.norm(magnitude)), np.finfo(np.float64).tiny),
+        )
+    smallest_normal = np.finfo(np.float64 if precision == "float64" else np.float32).tiny
+    ulps = difference / (
+        2 * UNIT_ROUNDOFF[precision] * 2.0 ** np.floor(np.log2(np.maximum(magnitude, smallest_normal)))
+    )
+    worst = tuple(int(i) for i in np.unravel_index(int(np.argmax(difference)), expected.shape))
+    at_worst = float(expected[worst].real), float(got[worst].real)
+    return Comparison(name, error, float(ulps.max()), float(np.quantile(ulps, 0.99)), worst, *at_worst, dead=dead)
+
+
+def _exact(name: str, expected: np.ndarray, got: np.ndarray) -> Comparison:
+    """Integers and booleans are equal or they are not."""
+    different = np.argwhere(expected != got)
+    if not len(different):
+        return Comparison(name, 0.0, 0.0, 0.0, (), 0.0, 0.0)
+    worst = tuple(int(i) for i in different[0])
+    at = f"at {list(worst)} {got[worst]:g} where the reference has {expected[worst]:g}"
+    text = f"{len(different)} of {expected.size} discrete values differ; {at}"
+    return Comparison(name, np.inf, np.inf, np.inf, worst, float(expected[worst]), float(got[worst]), problem=text)
+
+
+def _non_finite(name: str, expected: np.ndarray, got: np.ndarray, unlike: np.ndarray, kind: str) -> Comparison:
+    """NaN or inf on one side where the other has another value."""
+    worst = tuple(int(i) for i in np.argwhere(unlike)[0])
+    at = f"at {list(worst)} {got[worst]:g} where the reference has {expected[worst]:g}"
+    text = f"{kind} positions differ at {int(unlike.sum())} of {expected.size} elements; {at}"
+    return Comparison(
+        name, np.inf, np.inf, np.inf, worst, float(expected[worst].real), float(got[worst].real), problem=text
+    )
+
+
+def _incomparable(name: str, problem: str) -> Comparison:
+    return Comparison(name, np.inf, np.inf, np.inf, (), np.nan, np.nan, problem=problem)
+
+
+def _numbers(array: np.ndarray) -> np.ndarray:
+    """Double precision (complex for complex), so that differences are exact enough."""
+    return array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)
+
+
+def _scale(array: np.ndarray) -> float:
+    """Largest finite magnitude of a floating array; 0 for others."""
+    if array.dtype.kind in "biu" or not array.size:
+        return 0.0
+    magnitude = np.abs(_numbers(array))
+    return float(np.max(magnitude, where=np.isfinite(magnitude), initial=0.0))

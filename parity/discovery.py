@@ -1,0 +1,67 @@
+"""Pairs by address: `package.module:NAME`, and the modules that hold them."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import sys
+from collections.abc import Iterator
+
+from parity._errors import UsageError
+from parity.pair import Pair
+
+
+def load_pair(text: str) -> Pair:
+    """The pair at `package.module:NAME`.
+
+    Raises:
+      UsageError: no such module, no such name, or no pair under it.
+    """
+    module_name, colon, name = text.partition(":")
+    if not colon:
+        raise UsageError(f"{text!r}: expected package.module:PAIR; `parity list {text}` shows the pairs of a module")
+    found = dict(pairs_of(module_name))
+    if name not in found:
+        raise UsageError(f"{module_name} has no pair called {name!r}; it has {', '.join(found) or 'none'}")
+    return found[name]
+
+
+def pairs_of(module_name: str) -> Iterator[tuple[str, Pair]]:
+    """Names and pairs defined in one module.
+
+    Raises:
+      UsageError: the module cannot be imported.
+    """
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise UsageError(f"no module named {error.name!r}; run where {module_name} can be imported") from error
+    for name, value in vars(module).items():
+        if isinstance(value, Pair):
+            yield name, value
+
+
+def all_pairs(package_name: str) -> Iterator[tuple[str, str, Pair]]:
+    """(module, name, pair) of every module called `pair`, `pairs` or `pairs_*` in a package, and of the package itself.
+
+    Raises:
+      UsageError: the package cannot be imported.
+    """
+    for name, pair in pairs_of(package_name):
+        yield package_name, name, pair
+    package = sys.modules[package_name]
+    for found in pkgutil.walk_packages(getattr(package, "__path__", []), f"{package_name}."):
+        last = found.name.rsplit(".", 1)[-1]
+        if last in ("pair", "pairs") or last.startswith("pairs_"):
+            yield from ((found.name, name, pair) for name, pair in pairs_of(found.name))
+
+
+def address(pair: Pair) -> str:
+    """`package.module:NAME` of a pair that some imported module holds, else its name."""
+    for module_name, module in list(sys.modules.items()):
+        for name, value in list(getattr(module, "__dict__", {}).items()):
+            if value is pair:
+                return f"{module_name}:{name}"
+    return pair.name

@@ -1,0 +1,185 @@
+"""What a comparison found: results per check, where it starts, why, and how to see it again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from parity.judgement import Judgement
+
+
+@dataclass(frozen=True)
+class Result:
+    """The worst leaf of one check over everything that was run.
+
+    Attributes:
+      check: name of the check.
+      ok: every leaf of every example was within its bound.
+      max_relative_error: of the worst leaf, relative to its scale.
+      max_ulp: largest distance of an element, in ulps.
+      tolerance: bound of the worst leaf.
+      worst: where, `output[0][1, 2]`.
+      expected: the reference there.
+      got: the candidate there.
+      mode: `eval` or `train`.
+      leaves: how many leaves were judged; a check that judged none proves nothing.
+      detail: what is wrong, or why the bound is what it is.
+    """
+
+    check: str
+    ok: bool
+    max_relative_error: float
+    max_ulp: float
+    tolerance: float
+    worst: str
+    expected: float
+    got: float
+    mode: str
+    leaves: int
+    detail: str
+
+    @classmethod
+    def of(cls, check: str, judgements: Iterable[Judgement]) -> Result:
+        """The worst of some judgements; passing trivially where there are none."""
+        found = list(judgements)
+        if not found:
+            return cls(check, True, 0.0, 0.0, 0.0, "", 0.0, 0.0, "", 0, "nothing to compare")
+        worst = max(found, key=lambda judgement: (not judgement.ok, judgement.severity))
+        c = worst.comparison
+        detail = c.problem or worst.bound.why
+        ok = all(judgement.ok for judgement in found)
+        return cls(
+            check,
+            ok,
+            c.error,
+            c.ulp,
+            worst.bound.limit,
+            c.where,
+            c.expected,
+            c.got,
+            worst.mode,
+            len(found),
+            detail,
+        )
+
+    def merged(self, other: Result) -> Result:
+        """The worse of two results of the same check."""
+        first, second = (self, other) if self._severity >= other._severity else (other, self)
+        return replace(first, ok=first.ok and second.ok, leaves=first.leaves + second.leaves)
+
+    @property
+    def _severity(self) -> tuple[bool, float]:
+        return (
+            not self.ok,
+            self.max_relative_error / self.tolerance if self.tolerance else self.max_relative_error,
+        )
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """The first module at which the sides part.
+
+    Attributes:
+      check: the check that was traced.
+      reference: module name on the torch side.
+      candidate: module path on the JAX side.
+      introduced: the module makes the error from equal inputs, rather than passing it on.
+      error: relative error of the module's output on the reference's own input.
+    """
+
+    check: str
+    reference: str
+    candidate: str
+    introduced: bool
+    error: float = np.nan
+
+
+@dataclass(frozen=True)
+class Cause:
+    """A named explanation with its evidence.
+
+    Attributes:
+      id: of the catalogue, `norm-epsilon`.
+      where: module name on the torch side.
+      detail: both settings, in words.
+      explains: share of the error that vanishes when the reference is recomputed with the suspected mistake.
+    """
+
+    id: str
+    where: str
+    detail: str
+    explains: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything known about one comparison.
+
+    Attributes:
+      pair: name, with the candidate in brackets.
+      device: where both sides ran.
+      precision: floating format of the candidate's run.
+      results: one per check, in the order in which a fault shows first.
+      divergence: where it starts, or None.
+      causes: best first.
+      reproduce: command that shows the failure again.
+      examples: how many examples were run.
+      configs: how many configurations they came from.
+      example: the smallest failing example, as text.
+      notes: remarks that are no failure: overrides in force, checks that could not run.
+    """
+
+    pair: str
+    device: str
+    precision: str
+    results: tuple[Result, ...]
+    divergence: Divergence | None = None
+    causes: tuple[Cause, ...] = ()
+    reproduce: str = ""
+    examples: int = 1
+    configs: int = 1
+    example: str = ""
+    notes: tuple[str, ...] = field(default_factory=tuple)
+
+    @property
+    def ok(self) -> bool:
+        """Whether every check passed."""
+        return all(result.ok for result in self.results)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain data."""
+        return {
+            "pair": self.pair,
+            "ok": self.ok,
+            "device": self.device,
+            "precision": self.precision,
+            "results": [_plain(result) for result in self.results],
+            "divergence": _plain(self.divergence) if self.divergence else None,
+            "causes": [_plain(cause) for cause in self.causes],
+            "reproduce": self.reproduce,
+            "examples": self.examples,
+            "configs": self.configs,
+            "example": self.example,
+            "notes": list(self.notes),
+        }
+
+    def to_json(self) -> str:
+        """The report as one JSON object; infinite and undefined numbers become null."""
+        return json.dumps(self.to_dict(), indent=2, allow_nan=False)
+
+    def __str__(self) -> str:
+        from parity.reports.text import render
+
+        return render(self)
+
+
+def _plain(record: Any) -> dict[str, Any]:
+    """A record's fields, with JSON's numbers."""
+    return {
+        key: None if isinstance(value, float) and not np.isfinite(value) else value
+        for key, value in vars(record).items()
+    }

@@ -1,0 +1,8 @@
+"""Hypothesis strategies: what both sides are fed."""
+
+from __future__ import annotations
+
+from parity.strategies.configs import configs, distinct
+from parity.strategies.inputs import PROFILES, Input, mask, positive, real, tokens, unit
+
+__all__ = ["PROFILES", "Input", "configs", "distinct", "mask", "positive", "real", "tokens", "unit"]

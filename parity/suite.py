@@ -1,0 +1,92 @@
+"""Pairs as pytest tests in anybody's suite."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from parity._errors import DivergenceError
+from parity.discovery import address
+from parity.harness import check
+from parity.pair import Pair
+from parity.pytest_plugin import Choices
+from parity.report import Report
+
+
+def as_test(pair: Pair, *, examples: int | None = None) -> Callable[..., None]:
+    """Turns a pair into a test, one case per candidate, selected by `pytest -k parity`.
+
+    Args:
+      pair: the claim.
+      examples: how many to draw; `--parity-examples` and its default otherwise.
+
+    Returns:
+      A test function for assignment: `test_mine = parity.as_test(MINE)`.
+    """
+
+    @pytest.mark.parity
+    @pytest.mark.parametrize("candidate", list(pair.candidates))
+    def test_parity(candidate: str, parity_choices: Choices) -> None:
+        run(pair, candidate, parity_choices, examples)
+
+    test_parity.__doc__ = f"{pair.name}: reference and candidate agree."
+    return test_parity
+
+
+def given(pair: Pair, *, examples: int | None = None) -> Callable[[Callable[[Report], Any]], Callable[..., None]]:
+    """Hands the report of every candidate of a pair to a test of one's own, failing or not.
+
+    Args:
+      pair: the claim.
+      examples: how many to draw.
+
+    Returns:
+      A decorator for tests that take the report.
+
+    Example:
+      >>> from parity.testing_example import TINY  # doctest: +SKIP
+      >>> @given(TINY)  # doctest: +SKIP
+      ... def test_tiny(report):
+      ...     assert report.ok, report
+    """
+
+    def decorate(test: Callable[[Report], Any]) -> Callable[..., None]:
+        @pytest.mark.parity
+        @pytest.mark.parametrize("candidate", list(pair.candidates))
+        def test_parity(candidate: str, parity_choices: Choices) -> None:
+            test(explored(pair, candidate, parity_choices, examples))
+
+        test_parity.__name__ = test.__name__
+        test_parity.__doc__ = test.__doc__
+        return test_parity
+
+    return decorate
+
+
+def run(pair: Pair, candidate: str, choices: Choices, examples: int | None = None) -> None:
+    """Explores one candidate and raises when it diverges.
+
+    Raises:
+      DivergenceError: with the report.
+    """
+    report = explored(pair, candidate, choices, examples)
+    if not report.ok:
+        raise DivergenceError(report)
+
+
+def explored(pair: Pair, candidate: str, choices: Choices, examples: int | None) -> Report:
+    """The report of one candidate under pytest's choices, which also keep it for `--parity-report`."""
+    count = choices.examples or examples or 25
+    report = check(
+        pair,
+        candidate=candidate,
+        examples=count,
+        precision=choices.precision,
+        seed=choices.seed,
+        reproduce=f"python -m parity check {address(pair)} --candidate {candidate} --examples {count} "
+        f"--precision {choices.precision} --seed {choices.seed}",
+    )
+    choices.reports.append(report)
+    return report
