@@ -23,6 +23,8 @@ class Comparison:
       worst: index of the element with the largest absolute difference.
       expected: the reference there.
       got: the candidate there.
+      histogram: how many elements are 0, up to 1, up to 2, up to 4, … ulps away; empty where nothing differs.
+      top: index, reference and candidate of the elements with the largest absolute difference, worst first.
       dead: the leaf was so small beside its siblings that their scale was used.
       problem: what makes the numbers incomparable, or None.
     """
@@ -34,6 +36,8 @@ class Comparison:
     worst: tuple[int, ...]
     expected: float
     got: float
+    histogram: tuple[int, ...] = ()
+    top: tuple[tuple[tuple[int, ...], float, float], ...] = ()
     dead: bool = False
     problem: str | None = None
 
@@ -83,7 +87,9 @@ def _one(
     return _finite(name, expected, got, siblings, precision)
 
 
-def _finite(name: str, expected: np.ndarray, got: np.ndarray, siblings: float, precision: Precision) -> Comparison:
+def _finite(
+    name: str, expected: np.ndarray, got: np.ndarray, siblings: float, precision: Precision
+) -> Comparison:
     """Relative error and ulps over the finite elements."""
     finite = np.isfinite(expected)
     difference = np.where(finite, np.abs(np.where(finite, got, 0) - np.where(finite, expected, 0)), 0.0)
@@ -98,15 +104,33 @@ def _finite(name: str, expected: np.ndarray, got: np.ndarray, siblings: float, p
     if not dead:
         error = max(
             error,
-            float(np.linalg.norm(difference)) / max(float(np.linalg.norm(magnitude)), np.finfo(np.float64).tiny),
+            float(np.linalg.norm(difference))
+            / max(float(np.linalg.norm(magnitude)), np.finfo(np.float64).tiny),
         )
     smallest_normal = np.finfo(np.float64 if precision == "float64" else np.float32).tiny
     ulps = difference / (
         2 * UNIT_ROUNDOFF[precision] * 2.0 ** np.floor(np.log2(np.maximum(magnitude, smallest_normal)))
     )
-    worst = tuple(int(i) for i in np.unravel_index(int(np.argmax(difference)), expected.shape))
-    at_worst = float(expected[worst].real), float(got[worst].real)
-    return Comparison(name, error, float(ulps.max()), float(np.quantile(ulps, 0.99)), worst, *at_worst, dead=dead)
+    top = _top(expected, got, difference)
+    quantile = float(np.quantile(ulps, 0.99))
+    return Comparison(name, error, float(ulps.max()), quantile, *top[0], _histogram(ulps), top, dead)
+
+
+def _histogram(ulps: np.ndarray) -> tuple[int, ...]:
+    """Counts of elements that are 0, up to 1, up to 2, up to 4, … ulps away."""
+    bins = np.where(ulps > 0, np.maximum(np.ceil(np.log2(np.maximum(ulps, 1.0))), 0) + 1, 0)
+    return tuple(int(count) for count in np.bincount(bins.ravel().astype(np.int64)))
+
+
+def _top(
+    expected: np.ndarray, got: np.ndarray, difference: np.ndarray, count: int = 5
+) -> tuple[tuple[tuple[int, ...], float, float], ...]:
+    """The elements that differ most."""
+    flat = difference.ravel()
+    order = np.argpartition(flat, -min(count, flat.size))[-min(count, flat.size) :]
+    order = order[np.argsort(flat[order])[::-1]]
+    indices = [tuple(int(i) for i in np.unravel_index(int(at), expected.shape)) for at in order]
+    return tuple((index, float(expected[index].real), float(got[index].real)) for index in indices)
 
 
 def _exact(name: str, expected: np.ndarray, got: np.ndarray) -> Comparison:
@@ -117,10 +141,14 @@ def _exact(name: str, expected: np.ndarray, got: np.ndarray) -> Comparison:
     worst = tuple(int(i) for i in different[0])
     at = f"at {list(worst)} {got[worst]:g} where the reference has {expected[worst]:g}"
     text = f"{len(different)} of {expected.size} discrete values differ; {at}"
-    return Comparison(name, np.inf, np.inf, np.inf, worst, float(expected[worst]), float(got[worst]), problem=text)
+    return Comparison(
+        name, np.inf, np.inf, np.inf, worst, float(expected[worst]), float(got[worst]), problem=text
+    )
 
 
-def _non_finite(name: str, expected: np.ndarray, got: np.ndarray, unlike: np.ndarray, kind: str) -> Comparison:
+def _non_finite(
+    name: str, expected: np.ndarray, got: np.ndarray, unlike: np.ndarray, kind: str
+) -> Comparison:
     """NaN or inf on one side where the other has another value."""
     worst = tuple(int(i) for i in np.argwhere(unlike)[0])
     at = f"at {list(worst)} {got[worst]:g} where the reference has {expected[worst]:g}"
