@@ -87,9 +87,7 @@ def _one(
     return _finite(name, expected, got, siblings, precision)
 
 
-def _finite(
-    name: str, expected: np.ndarray, got: np.ndarray, siblings: float, precision: Precision
-) -> Comparison:
+def _finite(name: str, expected: np.ndarray, got: np.ndarray, siblings: float, precision: Precision) -> Comparison:
     """Relative error and ulps over the finite elements."""
     finite = np.isfinite(expected)
     difference = np.where(finite, np.abs(np.where(finite, got, 0) - np.where(finite, expected, 0)), 0.0)
@@ -104,8 +102,7 @@ def _finite(
     if not dead:
         error = max(
             error,
-            float(np.linalg.norm(difference))
-            / max(float(np.linalg.norm(magnitude)), np.finfo(np.float64).tiny),
+            float(np.linalg.norm(difference)) / max(float(np.linalg.norm(magnitude)), np.finfo(np.float64).tiny),
         )
     smallest_normal = np.finfo(np.float64 if precision == "float64" else np.float32).tiny
     ulps = difference / (
@@ -141,14 +138,10 @@ def _exact(name: str, expected: np.ndarray, got: np.ndarray) -> Comparison:
     worst = tuple(int(i) for i in different[0])
     at = f"at {list(worst)} {got[worst]:g} where the reference has {expected[worst]:g}"
     text = f"{len(different)} of {expected.size} discrete values differ; {at}"
-    return Comparison(
-        name, np.inf, np.inf, np.inf, worst, float(expected[worst]), float(got[worst]), problem=text
-    )
+    return Comparison(name, np.inf, np.inf, np.inf, worst, float(expected[worst]), float(got[worst]), problem=text)
 
 
-def _non_finite(
-    name: str, expected: np.ndarray, got: np.ndarray, unlike: np.ndarray, kind: str
-) -> Comparison:
+def _non_finite(name: str, expected: np.ndarray, got: np.ndarray, unlike: np.ndarray, kind: str) -> Comparison:
     """NaN or inf on one side where the other has another value."""
     worst = tuple(int(i) for i in np.argwhere(unlike)[0])
     at = f"at {list(worst)} {got[worst]:g} where the reference has {expected[worst]:g}"

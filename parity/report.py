@@ -28,6 +28,8 @@ class Result:
       mode: `eval` or `train`.
       leaves: how many leaves were judged; a check that judged none proves nothing.
       detail: what is wrong, or why the bound is what it is.
+      histogram: ulp distances of the worst leaf: 0, up to 1, up to 2, up to 4, …
+      top: index, reference and candidate of the worst leaf's worst elements.
     """
 
     check: str
@@ -41,6 +43,8 @@ class Result:
     mode: str
     leaves: int
     detail: str
+    histogram: tuple[int, ...] = ()
+    top: tuple[tuple[tuple[int, ...], float, float], ...] = ()
 
     @classmethod
     def of(cls, check: str, judgements: Iterable[Judgement]) -> Result:
@@ -52,19 +56,8 @@ class Result:
         c = worst.comparison
         detail = c.problem or worst.bound.why
         ok = all(judgement.ok for judgement in found)
-        return cls(
-            check,
-            ok,
-            c.error,
-            c.ulp,
-            worst.bound.limit,
-            c.where,
-            c.expected,
-            c.got,
-            worst.mode,
-            len(found),
-            detail,
-        )
+        at_worst = c.where, c.expected, c.got, worst.mode
+        return cls(check, ok, c.error, c.ulp, worst.bound.limit, *at_worst, len(found), detail, c.histogram, c.top)
 
     def merged(self, other: Result) -> Result:
         """The worse of two results of the same check."""
@@ -177,9 +170,10 @@ class Report:
         return render(self)
 
 
-def _plain(record: Any) -> dict[str, Any]:
-    """A record's fields, with JSON's numbers."""
-    return {
-        key: None if isinstance(value, float) and not np.isfinite(value) else value
-        for key, value in vars(record).items()
-    }
+def _plain(value: Any) -> Any:
+    """Records as dictionaries, with JSON's numbers."""
+    if isinstance(value, float):
+        return value if np.isfinite(value) else None
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return {key: _plain(item) for key, item in vars(value).items()} if hasattr(value, "__dict__") else value
