@@ -60,6 +60,9 @@ class SiGLU(nn.Module):
         self.dim = dim
 
     def forward(self, x: Tensor) -> Tensor:
+        size = x.shape[self.dim]
+        if size % 2:
+            raise ValueError(f"a gated activation halves axis {self.dim}, which must be even, got {size}")
         a, b = x.chunk(2, dim=self.dim)
         return a * F.silu(b)
 

@@ -170,9 +170,7 @@ class ConvNetConfig(PlainFields):
 
     def dictcfg2dict(self) -> None:
         super().dictcfg2dict()
-        self.conv_cfgs = tuple(
-            ConvConfig(**cfg) if isinstance(cfg, dict) else cfg for cfg in tuple(self.conv_cfgs)
-        )
+        self.conv_cfgs = tuple(ConvConfig(**cfg) if isinstance(cfg, dict) else cfg for cfg in self.conv_cfgs)
 
 
 @dataclass
@@ -322,7 +320,7 @@ class AdaptiveAveragePoolingConfig:
         additional_layer: Layer behind it in an `Encoder`.
     """
 
-    output_size: int | tuple[int, int] = (1, 1)
+    output_size: int | tuple[int, ...] = (1, 1)
     additional_layer: MLPConfig | LinearConfig | None = None
 
     def __post_init__(self) -> None:

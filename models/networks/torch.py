@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from models.networks.activations_torch import Activation, CRReLU, L2Norm, REReLU, SiGLU, SwiGLU, TanhExp
+from models.networks.activations_torch import Activation
 from models.networks.attention_torch import Attention1d, Attention2d
 from models.networks.convolution_torch import ConvNormActivation, ConvNormActivation1d, ResidualBlock
 from models.networks.linear_torch import LinearNormActivation, MLPLayer
@@ -15,21 +15,15 @@ __all__ = [
     "Activation",
     "Attention1d",
     "Attention2d",
-    "CRReLU",
     "ConvNormActivation",
     "ConvNormActivation1d",
     "ConvTransposeNormActivation",
     "ConvTransposeNormActivation1d",
     "HorizonShuffle",
     "HorizonUnShuffle",
-    "L2Norm",
     "LinearNormActivation",
     "MLPLayer",
-    "REReLU",
     "ResidualBlock",
-    "SiGLU",
-    "SwiGLU",
-    "TanhExp",
     "get_norm",
     "gumbel_softmax",
     "log_softmax",
