@@ -11,7 +11,7 @@ from jax import numpy as jnp
 from jax.lax import stop_gradient
 
 from models.networks import draws_nnx
-from models.networks.softplus_nnx import softplus
+from models.networks.pointwise_nnx import softplus
 
 
 def clip_probs(probs: Array) -> Array:

@@ -9,8 +9,8 @@ from jax import Array
 from jax import numpy as jnp
 from jax.lax import stop_gradient
 
+from models.networks.pointwise_nnx import logsigmoid, softplus
 from models.networks.softmax_nnx import log_softmax, logsumexp_without, softmax
-from models.networks.softplus_nnx import softplus
 from models.networks.value_checks_nnx import is_concrete
 
 
@@ -56,9 +56,7 @@ def cross_entropy(logits: Array, target: Array, axis: int = -1, *, dim: int | No
     return softplus(logsumexp_without(logits - at_target, is_target, axis))
 
 
-def soft_target_cross_entropy(
-    logits: Array, target_logits: Array, axis: int = -1, *, dim: int | None = None
-) -> Array:
+def soft_target_cross_entropy(logits: Array, target_logits: Array, axis: int = -1, *, dim: int | None = None) -> Array:
     """Cross entropy of a student against soft targets, without a reduction.
 
     The value is −Σ p·log q with the target's p and the student's q. The student's gradient q − p is
@@ -143,12 +141,12 @@ def binary_focal_loss(prediction: Array, target: Array, gamma: float = 2.0, sum_
         Array([0.3465736], dtype=float32)
     """
     if gamma == 0:
-        loss = (1 - target) * prediction - jax.nn.log_sigmoid(prediction)
+        loss = (1 - target) * prediction - logsigmoid(prediction)
     else:
         is_one = target == 1
         signed = jnp.where(is_one, prediction, -prediction)
         p = jax.nn.sigmoid(prediction)
-        loss = -(jnp.where(is_one, 1 - p, p) ** gamma) * jax.nn.log_sigmoid(signed)
+        loss = -(jnp.where(is_one, 1 - p, p) ** gamma) * logsigmoid(signed)
     return loss.sum(sum_dim)
 
 
