@@ -92,6 +92,23 @@ class Divergence:
 
 
 @dataclass(frozen=True)
+class ModuleError:
+    """One module in the order of the reference's calls.
+
+    Attributes:
+      name: on the torch side; empty for the whole model.
+      path: on the JAX side.
+      own_error: relative error of its output on the reference's own input: what it introduces.
+      carried_error: relative error of its output in the candidate's own run: with what was passed on.
+    """
+
+    name: str
+    path: str
+    own_error: float
+    carried_error: float
+
+
+@dataclass(frozen=True)
 class Cause:
     """A named explanation with its evidence.
 
@@ -119,6 +136,7 @@ class Report:
       results: one per check, in the order in which a fault shows first.
       divergence: where it starts, or None.
       causes: best first.
+      depth: error of every traced module, in call order.
       reproduce: command that shows the failure again.
       examples: how many examples were run.
       configs: how many configurations they came from.
@@ -132,6 +150,7 @@ class Report:
     results: tuple[Result, ...]
     divergence: Divergence | None = None
     causes: tuple[Cause, ...] = ()
+    depth: tuple[ModuleError, ...] = ()
     reproduce: str = ""
     examples: int = 1
     configs: int = 1
@@ -152,7 +171,8 @@ class Report:
             "precision": self.precision,
             "results": [_plain(result) for result in self.results],
             "divergence": _plain(self.divergence) if self.divergence else None,
-            "causes": [_plain(cause) for cause in self.causes],
+            "causes": _plain(self.causes),
+            "depth": _plain(self.depth),
             "reproduce": self.reproduce,
             "examples": self.examples,
             "configs": self.configs,
