@@ -1,4 +1,4 @@
-"""What every test shares: Hypothesis profiles, threads, the compilation cache, a process left as it was found.
+"""What every test shares: Hypothesis profiles, threads, the compilation cache, a process left as found.
 
 The options, markers and tests of pairs come from the installed plugin, `parity.pytest_plugin`, as for users.
 """
@@ -16,7 +16,7 @@ from tests.architecture.process_state import process_state, state_changes
 
 pytest_plugins = ["pytester"]  # for tests of the plugin; pytest takes this name from the root conftest alone
 
-# xdist gives each core a worker, so each worker gets one thread. One thread also sums in one order everywhere.
+# xdist gives each core a worker, so each worker gets one thread; one thread also sums in one order.
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -84,6 +85,25 @@ def _imports(node: ast.AST, package: tuple[str, ...], when: When) -> Iterator[Im
         yield from _imports(child, package, when)
 
 
+def declared(tree: ast.Module) -> Iterator[tuple[Function, ast.ClassDef | None]]:
+    """Functions of a module and methods of its classes, with the class."""
+    pending: list[tuple[ast.AST, ast.ClassDef | None]] = [(tree, None)]
+    while pending:
+        node, owner = pending.pop()
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, Function):
+                yield child, owner
+            elif isinstance(child, ast.ClassDef):
+                pending.append((child, child))
+            elif isinstance(child, ast.If | ast.Try | ast.With):
+                pending.append((child, owner))
+
+
+def last_word(node: ast.expr) -> str:
+    """The last word of a dotted name."""
+    return re.split(r"[(\[]", ast.unparse(node))[0].split(".")[-1]
+
+
 @cache
 def sources(*folders: str) -> tuple[Source, ...]:
     """Every Python file under folders of the repository; one without any is an error, never a pass."""
@@ -105,3 +125,9 @@ def read(root: Path, folder: str) -> tuple[Source, ...]:
 def root_files() -> tuple[Source, ...]:
     """Python files that stand in the repository's root."""
     return tuple(Source(path.name, path.read_text(encoding="utf-8")) for path in sorted(ROOT.glob("*.py")))
+
+
+def refuse(problems: Iterable[str]) -> None:
+    """Fails with one line per problem, all of them, or passes where there is none."""
+    found = list(problems)
+    assert not found, "\n".join([f"{len(found)} found", *found])
