@@ -49,13 +49,16 @@ def check(
     _require(device, ("cpu", "gpu"), "--device")
     chosen = load_pair(pair)
     names = [chosen.candidate(candidate)[0]] if candidate else list(chosen.candidates)
-    command = f"python -m parity check {pair} --examples {examples} --precision {precision} --seed {seed}"
+    command = (
+        f"python -m parity check {pair} --examples {examples} --precision {precision} --device {device} --seed {seed}"
+    )
     reports = [
         run(
             chosen,
             candidate=name,
             examples=examples,
             precision=precision,  # pyright: ignore[reportArgumentType]  # one of the four, checked above
+            device=device,
             seed=seed,
             reproduce=f"{command} --candidate {name}",
         )

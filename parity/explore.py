@@ -10,7 +10,7 @@ import hypothesis
 import numpy as np
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.database import DirectoryBasedExampleDatabase
+from hypothesis.database import DirectoryBasedExampleDatabase, ExampleDatabase
 
 from parity._errors import StructureMismatch
 from parity.formats import Precision
@@ -161,14 +161,14 @@ def _quiet(
         deadline=None,
         database=database,
         phases=chosen,
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=tuple(HealthCheck),
         print_blob=False,
         report_multiple_bugs=False,
         derandomize=False,
     )
 
 
-def _database(name: str) -> DirectoryBasedExampleDatabase:
+def _database(name: str) -> ExampleDatabase:
     """Failing examples of one pair, kept beside Hypothesis' own."""
     from hypothesis.configuration import storage_directory
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+import weight_bridge
 from parity._errors import StructureMismatch
 from parity.backends import Call
 from parity.checks import Check, named
@@ -85,6 +87,7 @@ def check(
     candidate: str | None = None,
     examples: int = 25,
     precision: Precision = "float64",
+    device: str = "cpu",
     seed: int = 0,
     reproduce: str = "",
 ) -> Report:
@@ -95,30 +98,34 @@ def check(
       candidate: name of one of its candidates; the first by default.
       examples: how many to draw.
       precision: floating format of both sides.
+      device: where the candidate runs, `cpu` or `gpu`; the reference stays on the CPU.
       seed: of everything drawn; the same seed draws the same examples.
       reproduce: command that the report shows for a failure.
 
     Returns:
       The report over all examples.
     """
+    from parity.backends.device import placed
+
     chosen, _ = pair.candidate(candidate)
+    with placed(device) as where:
+        report = _explored(pair, chosen, precision, Budget.of(examples, seed))
+    return replace(report, pair=f"{pair.name} [{chosen}]", device=where, reproduce="" if report.ok else reproduce)
+
+
+def _explored(pair: Pair, candidate: str, precision: Precision, budget: Budget) -> Report:
+    """The survey of a pair, or the report of its smallest failing trial."""
     survey = Survey(pair)
     try:
-        explore(pair, chosen, precision, Budget.of(examples, seed), survey.visit)
+        explore(pair, candidate, precision, budget, survey.visit)
     except _Stop as stop:
-        report = Report(
-            stop.trial.session.name,
-            "cpu",
-            precision,
-            stop.results,
-            reproduce=reproduce,
-            example=_describe(stop.case, stop.trial),
-        )
-        return conclude(stop.trial, report)
+        example = f"{stop.case}, {stop.trial.example.profile} values, seed {stop.trial.example.seed}"
+        return conclude(stop.trial, Report(pair.name, "", precision, stop.results, example=example))
     except StructureMismatch as mismatch:
-        result = Result("forward", False, np.inf, np.inf, 0.0, "", np.nan, np.nan, "", 1, str(mismatch))
-        return Report(f"{pair.name} [{chosen}]", "cpu", precision, (result,), reproduce=reproduce)
-    return survey.report(f"{pair.name} [{chosen}]", precision)
+        return Report(pair.name, "", precision, (Result.broken("forward", str(mismatch)),))
+    except weight_bridge.WeightBridgeError as refusal:
+        return Report(pair.name, "", precision, (Result.broken("carry", str(refusal)),))
+    return survey.report(precision)
 
 
 def examine(
@@ -158,13 +165,13 @@ class Survey:
         for result in results:
             self._worst[result.check] = result.merged(self._worst.get(result.check, result))
 
-    def report(self, name: str, precision: Precision) -> Report:
+    def report(self, precision: Precision) -> Report:
         """The worst of everything, when nothing failed."""
         results = tuple(self._worst.values())
         empty = tuple(f"{r.check} found nothing to compare" for r in results if not r.leaves)
         return Report(
-            name,
-            "cpu",
+            self._pair.name,
+            "",
             precision,
             results,
             examples=self._examples,
@@ -179,11 +186,6 @@ class _Stop(Exception):
     def __init__(self, case: Case, trial: Trial, results: tuple[Result, ...]) -> None:
         super().__init__(str(case))
         self.case, self.trial, self.results = case, trial, results
-
-
-def _describe(case: Case, trial: Trial) -> str:
-    """The failing example in words."""
-    return f"{case}, {trial.example.profile} values, seed {trial.example.seed}"
 
 
 def _array(value: Any) -> np.ndarray:

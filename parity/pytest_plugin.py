@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -23,6 +24,7 @@ class Choices:
       device: where the candidate runs.
       seed: of everything drawn.
       reports: what has been found in this session.
+      properties: takes (name, value) of the running test, for JUnit files.
     """
 
     examples: int | None
@@ -30,56 +32,73 @@ class Choices:
     device: str
     seed: int
     reports: list[Report] = field(default_factory=list["Report"])
+    properties: Callable[[tuple[str, object]], None] = lambda pair: None
+
+    def keep(self, report: Report) -> None:
+        """Adds a report to the session's, and its errors to the running test's properties."""
+        self.reports.append(report)
+        for result in report.results:
+            self.properties((f"parity.{result.check}.max_relative_error", result.max_relative_error))
+            self.properties((f"parity.{result.check}.tolerance", result.tolerance))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Adds the `parity` options."""
     group = parser.getgroup("parity", "numerical parity of PyTorch and JAX models")
-    group.addoption(
-        "--parity-examples",
-        type=int,
-        default=None,
-        metavar="N",
-        help="examples per pair (default: the pair's own)",
-    )
-    group.addoption(
-        "--parity-precision",
-        default="float64",
-        choices=("float64", "float32", "bfloat16", "float16"),
-        help="floating format of both sides",
-    )
-    group.addoption("--parity-device", default="cpu", choices=("cpu", "gpu"), help="where the candidates run")
-    group.addoption("--parity-seed", type=int, default=0, metavar="N", help="seed of everything drawn")
-    group.addoption(
-        "--parity-report", default=None, metavar="DIR", help="write JSON, HTML and a Markdown summary there"
-    )
+    precisions = ("float64", "float32", "bfloat16", "float16")
+    add = group.addoption
+    add("--parity-examples", type=int, metavar="N", help="examples per pair (default: the pair's own, else 25)")
+    add("--parity-precision", default="float64", choices=precisions, help="floating format of both sides")
+    add("--parity-device", default="cpu", choices=("cpu", "gpu"), help="where the candidates run")
+    add("--parity-seed", type=int, default=0, metavar="N", help="seed of everything drawn")
+    add("--parity-report", metavar="DIR", help="write JSON, HTML and a Markdown summary there")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Declares the marker and collects this session's reports."""
     config.addinivalue_line("markers", "parity: compares a PyTorch reference with a JAX candidate")
+    chosen: Any = config.option
     config.stash[_CHOICES] = Choices(
-        examples=config.getoption("--parity-examples"),
-        precision=config.getoption("--parity-precision"),
-        device=config.getoption("--parity-device"),
-        seed=config.getoption("--parity-seed"),
+        chosen.parity_examples, chosen.parity_precision, chosen.parity_device, chosen.parity_seed
     )
+    if config.pluginmanager.hasplugin("xdist"):
+        config.pluginmanager.register(_Workers(config), "parity-workers")
 
 
 @pytest.fixture
 def parity_choices(request: pytest.FixtureRequest) -> Choices:
     """The command line's choices for pairs; collects their reports."""
-    return request.config.stash[_CHOICES]
+    return replace(request.config.stash[_CHOICES], properties=request.node.user_properties.append)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Writes the reports where `--parity-report` says."""
-    folder = session.config.getoption("--parity-report")
+    """Writes the reports where `--parity-report` says; a worker of xdist hands its own to the controller."""
+    folder = session.config.option.parity_report
     reports = session.config.stash[_CHOICES].reports
-    if folder and reports:
+    if not folder:
+        return
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["parity_reports"] = [  # pyright: ignore[reportAttributeAccessIssue]  # xdist adds it
+            report.to_dict() for report in reports
+        ]
+    elif reports:
         from parity.reports import write
 
-        write(reports, Path(folder))
+        write(sorted(reports, key=lambda report: report.pair), Path(folder))
+
+
+class _Workers:
+    """Collects the reports of xdist's workers."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Takes over what one worker found."""
+        from parity.report import Report
+
+        found = getattr(node, "workeroutput", {}).get("parity_reports", [])
+        self._config.stash[_CHOICES].reports.extend(map(Report.from_dict, found))
 
 
 _CHOICES = pytest.StashKey[Choices]()

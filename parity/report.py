@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -58,6 +58,12 @@ class Result:
         ok = all(judgement.ok for judgement in found)
         at_worst = c.where, c.expected, c.got, worst.mode
         return cls(check, ok, c.error, c.ulp, worst.bound.limit, *at_worst, len(found), detail, c.histogram, c.top)
+
+    @classmethod
+    def broken(cls, check: str, problem: str) -> Result:
+        """What stands in a report where the sides could not be compared at all."""
+        nowhere = np.inf, np.inf, 0.0, "", np.nan, np.nan, ""
+        return cls(check, False, *nowhere, 1, problem)
 
     def merged(self, other: Result) -> Result:
         """The worse of two results of the same check."""
@@ -180,6 +186,17 @@ class Report:
             "notes": list(self.notes),
         }
 
+    @classmethod
+    def from_dict(cls, plain: dict[str, Any]) -> Report:
+        """The report that `to_dict` made plain; null numbers come back as inf."""
+        rebuilt: dict[str, Any] = {key: value for key, value in plain.items() if key != "ok"}
+        rebuilt["results"] = tuple(_record(Result, result) for result in plain["results"])
+        rebuilt["divergence"] = _record(Divergence, plain["divergence"]) if plain["divergence"] else None
+        rebuilt["causes"] = tuple(_record(Cause, cause) for cause in plain["causes"])
+        rebuilt["depth"] = tuple(_record(ModuleError, module) for module in plain["depth"])
+        rebuilt["notes"] = tuple(plain["notes"])
+        return cls(**rebuilt)
+
     def to_json(self) -> str:
         """The report as one JSON object; infinite and undefined numbers become null."""
         return json.dumps(self.to_dict(), indent=2, allow_nan=False)
@@ -197,3 +214,16 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     return {key: _plain(item) for key, item in vars(value).items()} if hasattr(value, "__dict__") else value
+
+
+_Record = TypeVar("_Record")
+
+
+def _record(build: type[_Record], plain: dict[str, Any]) -> _Record:
+    """A record from its plain form."""
+    return build(**{key: np.inf if value is None else _tupled(value) for key, value in plain.items()})
+
+
+def _tupled(value: Any) -> Any:
+    """Lists as tuples, at every depth."""
+    return tuple(map(_tupled, value)) if isinstance(value, list) else value

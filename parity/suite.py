@@ -84,9 +84,10 @@ def explored(pair: Pair, candidate: str, choices: Choices, examples: int | None)
         candidate=candidate,
         examples=count,
         precision=choices.precision,
+        device=choices.device,
         seed=choices.seed,
         reproduce=f"python -m parity check {address(pair)} --candidate {candidate} --examples {count} "
-        f"--precision {choices.precision} --seed {choices.seed}",
+        f"--precision {choices.precision} --device {choices.device} --seed {choices.seed}",
     )
-    choices.reports.append(report)
+    choices.keep(report)
     return report

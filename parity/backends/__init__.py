@@ -34,7 +34,7 @@ def candidate_program(model: Any, inputs: tuple[Any, ...], call: Call) -> Candid
     Raises:
       UsageError: nothing here knows such a model.
     """
-    head = model[0] if isinstance(model, tuple) and model else model
+    head: Any = model[0] if isinstance(model, tuple) and model else model
     if _is(head, "flax.nnx", "Module"):
         from parity.backends.nnx import NnxProgram
 

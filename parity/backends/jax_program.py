@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -107,7 +107,7 @@ def _as(value: np.ndarray, dtype: Any) -> np.ndarray:
 
 
 @contextmanager
-def isolated(precision: Precision) -> Iterator[None]:
+def isolated(precision: Precision) -> Generator[None]:
     """64-bit types where asked for, and full-precision products; both restored afterwards."""
     with jax.enable_x64(precision == "float64"), jax.default_matmul_precision("highest"):
         yield

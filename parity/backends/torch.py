@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -117,7 +117,7 @@ def load(module: torch.nn.Module, state: Arrays) -> None:
 
 
 @contextmanager
-def isolated(dtype: torch.dtype, seed: int) -> Iterator[None]:
+def isolated(dtype: torch.dtype, seed: int) -> Generator[None]:
     """Default dtype, gradient mode and random state of one run; all restored afterwards."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
