@@ -81,7 +81,11 @@ class Session:
     def state(self, seed: int) -> Mapping[str, np.ndarray]:
         """The reference's weights of one example, in float64."""
         fresh = self.reference.state()
-        return self.weights(fresh, np.random.default_rng([seed, 1])) if self.weights is not None else fresh
+        if self.weights is None:
+            return fresh
+        moved = dict(self.weights(fresh, np.random.default_rng([seed, 1])))
+        ties = {alias: first for first, aliases in self.reference.parameter_names().items() for alias in aliases}
+        return {name: moved[ties.get(name, name)] for name in moved}
 
     def trial(self, example: Example, precision: Precision) -> Trial:
         """One example, run lazily."""
@@ -93,7 +97,7 @@ def _plan(reference: Reference, candidate: Candidate, carry: Any) -> weight_brid
     if carry is None or isinstance(carry, weight_bridge.Plan):
         return carry
     mapping = None if isinstance(carry, str) and carry == "infer" else carry
-    return weight_bridge.plan(reference.state(), candidate.target(), mapping=mapping, source=reference.model)
+    return weight_bridge.plan(reference.model.state_dict(), candidate.target(), mapping=mapping, source=reference.model)
 
 
 @dataclass(frozen=True)
@@ -172,12 +176,12 @@ class Trial:
         return self.session.plan.apply(state)
 
     def _pull_back(self, gradients: Arrays) -> Arrays:
-        """The candidate's parameter gradients under the reference's names; tied names add up under the first."""
+        """The candidate's parameter gradients under the first name of every parameter; the plan adds up ties."""
         assert self.session.plan is not None
         by_name = self.session.plan.pullback(gradients, self.state)
         merged: dict[str, np.ndarray] = {}
         for name, aliases in self.session.reference.parameter_names().items():
-            found = [by_name[alias] for alias in aliases if alias in by_name]
-            if found:
-                merged[name] = np.sum(found, axis=0)
+            found = next((by_name[alias] for alias in aliases if alias in by_name), None)
+            if found is not None:
+                merged[name] = found
         return merged
