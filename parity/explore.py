@@ -168,9 +168,10 @@ def _quiet(
     )
 
 
-def _database(name: str) -> ExampleDatabase:
-    """Failing examples of one pair, kept beside Hypothesis' own."""
-    from hypothesis.configuration import storage_directory
-
+def _database(name: str) -> ExampleDatabase | None:
+    """Failing examples of one pair, beside Hypothesis' own; none where the profile keeps none."""
+    kept = settings().database
+    if not isinstance(kept, DirectoryBasedExampleDatabase):
+        return kept
     safe = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name)
-    return DirectoryBasedExampleDatabase(storage_directory("parity", safe))
+    return DirectoryBasedExampleDatabase(kept.path / "parity" / safe)
