@@ -1,0 +1,70 @@
+"""Carries a torch state into an NNX twin and arrays of the twin back to torch's names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from flax import nnx
+from jax import numpy as jnp
+
+_LEAVES = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var"}
+
+
+def torch_name(path: tuple[Any, ...]) -> str:
+    """Return the torch key of an NNX path: the same, but for the leaf's name."""
+    *parents, leaf = map(str, path)
+    return ".".join([*parents, _LEAVES.get(leaf, leaf)])
+
+
+def _owner(module: nnx.Module, path: tuple[Any, ...]) -> Any:
+    for key in path[:-1]:
+        module = module[key] if isinstance(key, int) else getattr(module, key)
+    return module
+
+
+def _to_flax(owner: Any, leaf: str, array: np.ndarray) -> np.ndarray:
+    if leaf != "kernel":
+        return array
+    if isinstance(owner, nnx.Linear):
+        return array.T
+    axes = tuple(range(2, array.ndim))
+    if not isinstance(owner, nnx.ConvTranspose):
+        return array.transpose(*axes, 1, 0)
+    groups = owner.feature_group_count
+    split = np.flip(array, axes).reshape(groups, -1, *array.shape[1:])  # (g, I/g, O/g, *k)
+    moved = split.transpose(*(a + 1 for a in axes), 1, 0, 2)  # (*k, I/g, g, O/g)
+    return moved.reshape(*moved.shape[: len(axes) + 1], -1)
+
+
+def _to_torch(owner: Any, leaf: str, array: np.ndarray) -> np.ndarray:
+    if leaf != "kernel":
+        return array
+    if isinstance(owner, nnx.Linear):
+        return array.T
+    n = array.ndim - 2
+    if not isinstance(owner, nnx.ConvTranspose):
+        return array.transpose(n + 1, n, *range(n))
+    groups = owner.feature_group_count
+    split = array.reshape(*array.shape[: n + 1], groups, -1).transpose(n + 1, n, n + 2, *range(n))
+    return np.flip(split.reshape(-1, *split.shape[2:]), tuple(range(2, n + 2)))
+
+
+def carry(module: nnx.Module, state: dict[str, np.ndarray], aliases: dict[str, str]) -> None:
+    """Fill the module from a torch state; every key and every variable has to be used exactly once."""
+    left = {name for name in state if name not in aliases}
+    for path, variable in nnx.to_flat_state(nnx.state(module, nnx.Not(nnx.RngState))):
+        name = torch_name(path)
+        left.remove(name)
+        array = _to_flax(_owner(module, path), str(path[-1]), state[name])
+        assert variable.shape == array.shape, f"{name}: expected {variable.shape}, got {array.shape}"
+        getattr(_owner(module, path), str(path[-1])).set_value(jnp.asarray(array))
+    assert not left, f"nothing takes {sorted(left)}"
+
+
+def carried_back(module: nnx.Module, state: Any, aliases: dict[str, str]) -> dict[str, np.ndarray]:
+    """Return the arrays of an NNX state (values or gradients) under torch's names and in torch's layout."""
+    return {
+        torch_name(path): _to_torch(_owner(module, path), str(path[-1]), np.asarray(variable[...]))
+        for path, variable in nnx.to_flat_state(state)
+    }
