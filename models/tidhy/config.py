@@ -196,7 +196,6 @@ def _wanted(name: str, kind: str, value: object) -> str | None:
     if name in _DIMENSIONS:
         fits = isinstance(value, int) and not isinstance(value, bool) and value >= 1
         return None if fits else "an integer of at least 1"
-    finite = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if name in _STEP_SIZES:
-        return None if finite and value >= 0 else "a finite number of at least 0"
-    return None if finite else "a finite number"
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        return "a finite number"
+    return "a finite number of at least 0" if name in _STEP_SIZES and value < 0 else None

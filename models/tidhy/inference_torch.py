@@ -13,7 +13,7 @@ from models.tidhy.balance_torch import Balance
 from models.tidhy.losses_torch import elementwise_loss, l1, reduced, soft_threshold
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from torch import Tensor
 
@@ -161,14 +161,10 @@ def infer_step(model: Networks, x: Tensor, r_p: Tensor, r2: Tensor, *, record: b
             if r_done and _converged(r2, r2_old, config.tol, whole_batch=config.batch_converge):
                 break
     losses = temporal_losses if r2_loss is None else r2_loss
-    return Inference(
-        r.detach(), r2.detach(), losses, len(iterates), _trace(iterates, balance) if record else None
-    )
+    return Inference(r.detach(), r2.detach(), losses, len(iterates), _trace(iterates, balance) if record else None)
 
 
-def _losses(
-    model: Networks, x: Tensor, r_p: Tensor, r: Tensor, r2: Tensor, r_old: Tensor, r2_old: Tensor
-) -> _Losses:
+def _losses(model: Networks, x: Tensor, r_p: Tensor, r: Tensor, r2: Tensor, r_old: Tensor, r2_old: Tensor) -> _Losses:
     """The losses of one iterate; the R2 decoder's target is made of constants."""
     config = model.config
     r_bar, _, w = model.temporal_prediction(r_p, r2)
@@ -205,7 +201,7 @@ def _trace(iterates: list[tuple[Tensor, Tensor]], balance: Balance | None) -> Tr
 
 
 @contextmanager
-def _frozen(model: Networks) -> Iterator[None]:
+def _frozen(model: Networks) -> Generator[None]:
     """Switches the parameters' gradients off, and afterwards back to what they were."""
     flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     for parameter, _ in flags:

@@ -11,13 +11,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
 
     Progress = Callable[[int, int], None]
 
 
 @contextmanager
-def show_progress(total: int, description: str) -> Iterator[Callable[..., None]]:
+def show_progress(total: int, description: str) -> Generator[Callable[..., None]]:
     """Shows a bar on stderr, if that is a terminal, while the block runs.
 
     Args:

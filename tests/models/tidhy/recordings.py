@@ -32,9 +32,7 @@ def load(case: str) -> Recording:
         arrays = {name: file[name] for name in file.files}
     config = TiDHyConfig.from_mapping(json.loads(str(arrays.pop("params_json"))))
     del arrays["meta_json"], arrays["tol_margin"]
-    state = {
-        name.removeprefix("state/"): arrays.pop(name) for name in list(arrays) if name.startswith("state/")
-    }
+    state = {name.removeprefix("state/"): arrays.pop(name) for name in list(arrays) if name.startswith("state/")}
     inputs = {name: arrays.pop(name) for name in ("X", *INPUTS)}
     return Recording(config, state, inputs, arrays)
 
