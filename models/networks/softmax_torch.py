@@ -64,9 +64,7 @@ def softmax(inputs: Tensor, dim: int = -1, temperature: float = 1.0) -> Tensor:
     return _finite("softmax", torch.exp(log_softmax(inputs, dim, temperature)))
 
 
-def gumbel_softmax(
-    inputs: Tensor, dim: int, temperature: float = 1.0, *, noise: Tensor | None = None
-) -> Tensor:
+def gumbel_softmax(inputs: Tensor, dim: int, temperature: float = 1.0, *, noise: Tensor | None = None) -> Tensor:
     """Sample one-hot vectors with the gradient of a softmax (straight through).
 
     Args:
