@@ -1,0 +1,46 @@
+"""Torch checkpoints into JAX models and back: plan first, prove what can be proved, refuse the rest, never lose a bit.
+
+Neither torch nor JAX is imported here, nor by reading safetensors for a `structure.json`.
+"""
+
+from __future__ import annotations
+
+from weight_bridge._errors import (
+    CheckpointError,
+    ConversionError,
+    MappingError,
+    PlanError,
+    TargetError,
+    UsageError,
+    VerificationError,
+    WeightBridgeError,
+    WriteError,
+)
+from weight_bridge.bridge import convert, inspect, load, plan
+from weight_bridge.mapping import Ignore, Leave, Mapping, Pairing, Rule
+from weight_bridge.plan import Ignored, Plan, Step, Unfilled
+
+__all__ = [
+    "CheckpointError",
+    "ConversionError",
+    "Ignore",
+    "Ignored",
+    "Leave",
+    "Mapping",
+    "MappingError",
+    "Pairing",
+    "Plan",
+    "PlanError",
+    "Rule",
+    "Step",
+    "TargetError",
+    "Unfilled",
+    "UsageError",
+    "VerificationError",
+    "WeightBridgeError",
+    "WriteError",
+    "convert",
+    "inspect",
+    "load",
+    "plan",
+]

@@ -1,0 +1,190 @@
+"""The spine: open both sides, plan, transform, assemble."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as AnyMapping
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from weight_bridge import mapping as written
+from weight_bridge import tree
+from weight_bridge._dtypes import kind
+from weight_bridge._errors import ConversionError, UsageError
+from weight_bridge.checkpoint import Checkpoint, describe, open_checkpoint
+from weight_bridge.mapping import Mapping
+from weight_bridge.plan import Plan
+from weight_bridge.planner import Allowance, make_plan
+from weight_bridge.source import source_layers
+from weight_bridge.spec import Array
+
+WrittenMapping = Mapping | str | Path | None
+
+
+def inspect(checkpoint: Any, *, key: str | None = None) -> list[dict[str, Any]]:
+    """Returns what a checkpoint holds; headers only are read.
+
+    Args:
+      checkpoint: a path, a state dict or a torch module; see `plan`.
+      key: dotted place of the state dict inside a trainer's checkpoint.
+
+    Returns:
+      One record per tensor: name, shape, dtype, bytes, and the first name whose storage it shares (or None).
+
+    Example:
+      >>> inspect({"a.weight": np.zeros((3, 5), np.float32)})[0]["bytes"]
+      60
+    """
+    return describe(open_checkpoint(checkpoint, key=key))
+
+
+def plan(
+    checkpoint: Any,
+    target: Any,
+    *,
+    mapping: WrittenMapping = None,
+    source: Any = None,
+    key: str | None = None,
+    drop: Sequence[str] = (),
+    allow_missing: Sequence[str] = (),
+    strict: bool = False,
+    dtype: str | None = None,
+) -> Plan:
+    """Decides how a checkpoint fills a target; no tensor is read.
+
+    Args:
+      checkpoint: a path (`.safetensors`, its index, a folder, `.pt`/`.pth`/`.bin`), a state dict of torch tensors or
+        numpy arrays, or a torch module.
+      target: an NNX or Equinox module, `(linen module, inputs)`, `(Haiku transformed, inputs)`, a pytree of shapes, a
+        callable or `"package.module:callable"` that returns one of these, or the path of a `structure.json`.
+      mapping: rules, or the path of a TOML file, for what inference cannot know.
+      source: a torch module, or a callable or `"package.module:callable"` that returns one; its layer types are
+        evidence.
+      key: dotted place of the state dict inside a trainer's checkpoint.
+      drop: patterns of tensors that may stay unused.
+      allow_missing: patterns of leaves that may stay unfilled.
+      strict: refuse what is only assumed.
+      dtype: cast floating leaves; None keeps the checkpoint's dtypes.
+
+    Returns:
+      The plan, immutable and printable.
+
+    Raises:
+      PlanError: anything ambiguous, unmatched or impossible; every problem is listed.
+      CheckpointError, TargetError, MappingError, UsageError: one of the arguments cannot be used.
+
+    Example:
+      >>> found = plan({"a.weight": np.zeros((5, 3))}, {"a": {"kernel": np.zeros((3, 5))}})
+      >>> print(found.steps[0].transform, found.steps[0].verdict)
+      permute(1, 0) assumed
+    """
+    opened = open_checkpoint(checkpoint, key=key)
+    return make_plan(
+        opened,
+        tree.open_target(target),
+        written.load(mapping),
+        {**opened.layers, **source_layers(source)},
+        Allowance(drop, allow_missing, strict, dtype),
+    )
+
+
+def convert(
+    checkpoint: Any,
+    target: Any,
+    *,
+    mapping: WrittenMapping = None,
+    source: Any = None,
+    allow_nan: bool = False,
+    **options: Any,
+) -> Any:
+    """Fills a target from a checkpoint.
+
+    Args:
+      checkpoint: see `plan`.
+      target: see `plan`.
+      mapping: see `plan`.
+      source: see `plan`.
+      allow_nan: let tensors with NaN pass.
+      **options: `key`, `drop`, `allow_missing`, `strict`, `dtype` of `plan`.
+
+    Returns:
+      What the framework takes: nested variables for linen, an `nnx.State` for NNX, the module for Equinox, nested
+      dicts for a `structure.json`.
+
+    Raises:
+      ConversionError: a weight is NaN, or tensors that must be equal differ.
+      PlanError: as `plan`.
+
+    Example:
+      >>> convert({"a.weight": np.ones((5, 3))}, {"a": {"kernel": np.zeros((3, 5))}})["a"]["kernel"].shape
+      (3, 5)
+    """
+    opened, described = open_checkpoint(checkpoint, key=options.pop("key", None)), tree.open_target(target)
+    decided = plan(opened, described, mapping=mapping, source=source, **options)
+    return described.assemble(transformed(decided, opened, allow_nan=allow_nan))
+
+
+def load(model: Any, checkpoint: Any, **options: Any) -> Any:
+    """Fills a live or abstract NNX module in place, or returns a filled copy of an Equinox module.
+
+    Args:
+      model: the module.
+      checkpoint: see `plan`.
+      **options: those of `convert`.
+
+    Returns:
+      The module, filled.
+
+    Raises:
+      UsageError: a model of another library.
+      ConversionError: a leaf would keep a shape in place of an array.
+      PlanError: as `plan`.
+    """
+    if tree.library(model) not in {"tree_nnx", "tree_equinox"}:
+        raise UsageError(
+            f"load fills NNX and Equinox modules, got {type(model).__name__}; convert returns variables for others"
+        )
+    return tree.filled(model, convert(checkpoint, model, **options))
+
+
+def transformed(decided: Plan, checkpoint: Checkpoint, *, allow_nan: bool = False) -> dict[str, Array]:
+    """Returns every leaf of a plan; refuses NaN and unequal copies, all at once."""
+    result: dict[str, Array] = {}
+    problems: list[str] = []
+    for step in decided.steps:
+        arrays = {name: checkpoint.tensors[name].read() for name in step.sources}
+        problems += [] if allow_nan else nan_problems(arrays)
+        result.update(zip(step.targets, step.apply(arrays), strict=True))
+    problems += unequal_problems(decided, checkpoint)
+    if problems:
+        raise ConversionError(f"{checkpoint.origin} cannot be converted", problems)
+    return result
+
+
+def nan_problems(arrays: AnyMapping[str, Array]) -> list[str]:
+    """Returns one line per array that holds NaN."""
+    lines: list[str] = []
+    for name, array in arrays.items():
+        if kind(array.dtype.name) in {"float", "complex"} and (found := np.isnan(array)).any():
+            where = ", ".join(map(str, np.unravel_index(int(found.argmax()), found.shape)))
+            count = int(found.sum())
+            lines.append(
+                f"{name}: {count} of {array.size} elements are NaN, the first at [{where}]; --allow-nan lets them pass"
+            )
+    return lines
+
+
+def unequal_problems(decided: Plan, checkpoint: Checkpoint) -> list[str]:
+    """Returns one line per tensor that a shared leaf takes together with another, and that differs from it."""
+    return [
+        f"{entry.name} and {entry.same_as} differ, but the target shares one leaf between them"
+        for entry in decided.ignored
+        if entry.must_equal and entry.same_as and not identical(checkpoint, entry.name, entry.same_as)
+    ]
+
+
+def identical(checkpoint: Checkpoint, one: str, other: str) -> bool:
+    """Returns whether two tensors are equal bit for bit."""
+    return checkpoint.tensors[one].read().tobytes() == checkpoint.tensors[other].read().tobytes()

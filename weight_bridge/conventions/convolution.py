@@ -1,0 +1,78 @@
+"""Convolutions: torch stores (out, in/groups, *kernel), Flax and Haiku (*kernel, in/groups, out).
+
+A transposed convolution is (in, out/groups, *kernel) in torch. Flax stores (*kernel, in, out) and correlates with the
+kernel as it is, so its spatial axes are reversed; with `transpose_kernel=True` it stores (*kernel, out, in) and
+reverses them itself.
+References: https://docs.jax.dev/en/latest/_autosummary/jax.lax.conv_transpose.html
+"""
+
+from __future__ import annotations
+
+from weight_bridge.conventions.family import Layout, LayoutFamily, Misfit
+from weight_bridge.transforms import Flip, Identity, Permute, Transform, chain
+from weight_bridge.units import Unit
+
+_TORCH = frozenset({"torch.Conv1d", "torch.Conv2d", "torch.Conv3d"})
+_EQUINOX = frozenset({"equinox.Conv", "equinox.Conv1d", "equinox.Conv2d", "equinox.Conv3d"})
+_SPATIAL_FIRST = frozenset({"nnx.Conv", "linen.Conv", "haiku.ConvND", "haiku.Conv1D", "haiku.Conv2D", "haiku.Conv3D"})
+_TORCH_TRANSPOSED = frozenset({"torch.ConvTranspose1d", "torch.ConvTranspose2d", "torch.ConvTranspose3d"})
+_FLAX_TRANSPOSED = frozenset({"nnx.ConvTranspose", "linen.ConvTranspose"})
+
+CHANNELS_FIRST = Layout(Identity(), "(out, in, *kernel)")
+
+
+def _spatial_first(rank: int) -> Layout:
+    return Layout(Permute((*range(2, rank), 1, 0)), "(*kernel, in, out)")
+
+
+def convolution(unit: Unit, role: str) -> tuple[Layout, ...]:
+    """Returns how a convolution may store a role."""
+    if role != "weight":
+        return (Layout(Identity(), "as it is"),)
+    rank = _rank(unit)
+    kind = unit.layer.kind if unit.layer else ""
+    label = unit.members[role].label
+    if kind in _TORCH | _EQUINOX:
+        return (CHANNELS_FIRST,)
+    if kind in _SPATIAL_FIRST or label in {"kernel", "w"}:
+        return (_spatial_first(rank),)
+    return (CHANNELS_FIRST,) if unit.side == "source" else (CHANNELS_FIRST, _spatial_first(rank))
+
+
+def transposed(unit: Unit, role: str) -> tuple[Layout, ...]:
+    """Returns how a transposed convolution may store a role."""
+    if role != "weight":
+        return (Layout(Identity(), "as it is"),)
+    rank = _rank(unit)
+    kind = unit.layer.kind if unit.layer else ""
+    torch = Layout(Identity(), "(in, out, *kernel)")
+    if unit.layer is not None and kind in _FLAX_TRANSPOSED:
+        return (_flax_transposed(rank, flipped=not unit.layer.options.get("transpose_kernel", False)),)
+    if unit.layer is not None and int(str(unit.layer.options.get("groups", 1))) > 1:
+        raise Misfit(
+            f"{unit.where}: {kind} has groups={unit.layer.options['groups']}; Flax's ConvTranspose has no groups"
+        )
+    if kind in _TORCH_TRANSPOSED or unit.side == "source":
+        return (torch,)
+    if unit.members[role].label == "kernel":
+        return (_flax_transposed(rank, flipped=True),)
+    return (torch, _flax_transposed(rank, flipped=True))
+
+
+def _flax_transposed(rank: int, *, flipped: bool) -> Layout:
+    spatial = tuple(range(2, rank))
+    if not flipped:
+        return Layout(Permute((*spatial, 1, 0)), "(*kernel, out, in)")
+    back: Transform = chain(Permute((*spatial, 0, 1)), Flip(tuple(range(rank - 2))))
+    return Layout(back, "(*kernel, in, out), reversed")
+
+
+def _rank(unit: Unit) -> int:
+    rank = len(unit.members["weight"].spec.shape)
+    if not 3 <= rank <= 5:
+        raise Misfit(f"{unit.members['weight'].key}: a convolution kernel has 3 to 5 axes, this has {rank}")
+    return rank
+
+
+CONVOLUTION = LayoutFamily("convolution", _TORCH | _EQUINOX | _SPATIAL_FIRST, convolution)
+CONVOLUTION_TRANSPOSED = LayoutFamily("transposed convolution", _TORCH_TRANSPOSED | _FLAX_TRANSPOSED, transposed)

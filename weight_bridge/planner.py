@@ -1,0 +1,226 @@
+"""Closing the world: written rules, inferred rules, reasons for the rest, and every problem at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as AnyMapping
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from weight_bridge import infer
+from weight_bridge._dtypes import kind
+from weight_bridge._errors import PlanError
+from weight_bridge.checkpoint import Checkpoint
+from weight_bridge.conventions.derivable import derivable
+from weight_bridge.mapping import Mapping, Rule, fill, match, pattern_matches
+from weight_bridge.names import tokens
+from weight_bridge.plan import Ignored, Plan, Step, Unfilled, natural
+from weight_bridge.spec import Spec
+from weight_bridge.structure import Layer, Leaf, Target
+from weight_bridge.transforms import Cast, MisfitError, chain
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What a caller lets pass.
+
+    Args:
+      drop: patterns of tensors that may stay unused.
+      missing: patterns of leaves that may stay unfilled.
+      strict: whether assumptions are refused.
+      dtype: floating dtype to cast to; None keeps the checkpoint's.
+    """
+
+    drop: Sequence[str] = ()
+    missing: Sequence[str] = ()
+    strict: bool = False
+    dtype: str | None = None
+
+
+@dataclass
+class _Draft:
+    """A plan in the making."""
+
+    checkpoint: Checkpoint
+    target: Target
+    allowance: Allowance
+    steps: list[Step] = field(default_factory=list[Step])
+    problems: list[str] = field(default_factory=list[str])
+    explained: set[str] = field(default_factory=set[str])
+
+    def __post_init__(self) -> None:
+        self.leaves = {leaf.path: leaf for leaf in self.target.leaves}
+
+    @property
+    def used(self) -> set[str]:
+        return {name for step in self.steps for name in step.sources} | self.explained
+
+    @property
+    def filled(self) -> set[str]:
+        return {path for step in self.steps for path in step.targets} | self.explained
+
+
+def make_plan(
+    checkpoint: Checkpoint, target: Target, mapping: Mapping, layers: AnyMapping[str, Layer], allowance: Allowance
+) -> Plan:
+    """Decides everything about a conversion.
+
+    Args:
+      checkpoint: source tensors, unread.
+      target: leaves to fill.
+      mapping: what a person wrote; it goes before inference.
+      layers: torch module name → layer, as far as known.
+      allowance: what may stay unused, unfilled or assumed.
+
+    Returns:
+      The plan.
+
+    Raises:
+      PlanError: anything ambiguous, unmatched or impossible; every problem is listed.
+    """
+    draft = _Draft(checkpoint, target, allowance)
+    for rule in mapping.rules:
+        _expand(draft, rule)
+    ignored = [Ignored(n, e.reason) for e in mapping.ignore for n in checkpoint.tensors if pattern_matches(e.source, n)]
+    unfilled = [Unfilled(p, e.reason) for e in mapping.leave for p in draft.leaves if pattern_matches(e.target, p)]
+    names = [n for n in checkpoint.tensors if n not in draft.used | {entry.name for entry in ignored}]
+    paths = [p for p in draft.leaves if p not in draft.filled | {entry.path for entry in unfilled}]
+    inferred = infer.infer(checkpoint, target, mapping, layers, names=names, paths=paths)
+    draft.problems += inferred.problems
+    draft.explained |= inferred.explained
+    for rule in inferred.rules:
+        _add(draft, rule.source, rule.target, rule)
+    ignored += _unused(draft, [n for n in names if n not in draft.used])
+    unfilled += _empty(draft, [p for p in paths if p not in draft.filled])
+    _refuse(draft)
+    steps = sorted(draft.steps, key=lambda step: natural(step.targets[0]))
+    return Plan((checkpoint.origin, target.origin), tuple(steps), tuple(ignored), tuple(unfilled), checkpoint.ties())
+
+
+def _expand(draft: _Draft, rule: Rule) -> None:
+    """Adds a step for every name that the rule's first template matches."""
+    first = rule.source[0]
+    hits = [variables for name in draft.checkpoint.tensors if (variables := match(first, name)) is not None]
+    if not hits:
+        draft.problems.append(f"rule {first} -> {rule.target[0]}: no tensor has that name")
+    for variables in hits:
+        _add(
+            draft, tuple(fill(t, variables) for t in rule.source), tuple(fill(t, variables) for t in rule.target), rule
+        )
+
+
+def _add(draft: _Draft, names: tuple[str, ...], paths: tuple[str, ...], rule: Rule) -> None:
+    """Adds one step, or the problems that keep it from being one."""
+    title = f"rule {' + '.join(names)} -> {', '.join(paths)}"
+    absent = [f"{title}: no tensor {name}" for name in names if name not in draft.checkpoint.tensors]
+    absent += [f"{title}: the target has no leaf {path}" for path in paths if path not in draft.leaves]
+    taken = draft.filled
+    absent += [f"{title}: {path} is filled already" for path in paths if path in taken]
+    if absent:
+        draft.problems += absent
+        return
+    specs = tuple(draft.checkpoint.tensors[name].spec for name in names)
+    try:
+        results = rule.transform.infer(specs)
+        if len(results) != len(paths):
+            raise MisfitError(f"{rule.transform} gives {len(results)} arrays for {len(paths)} leaves")
+    except MisfitError as misfit:
+        draft.problems.append(f"{title}: {misfit}")
+        return
+    wrong = [
+        line for path, spec in zip(paths, results, strict=True) if (line := _unlike(draft.leaves[path], names, spec))
+    ]
+    draft.problems += wrong
+    if wrong:
+        draft.explained |= {*names, *paths}
+        return
+    transform = rule.transform
+    if draft.allowance.dtype and all(kind(spec.dtype) == "float" for spec in results):
+        casts = len(results) == 1 and results[0].dtype != draft.allowance.dtype
+        transform = chain(transform, Cast(draft.allowance.dtype)) if casts else transform
+        results = transform.infer(specs)
+    draft.steps.append(Step(names, paths, transform, rule.verdict, rule.why, specs, results))
+
+
+def _unlike(leaf: Leaf, names: tuple[str, ...], spec: Spec) -> str | None:
+    """Why a result does not belong into a leaf, if so."""
+    came = " + ".join(names)
+    if spec.shape != leaf.spec.shape:
+        return f"{leaf.path}: expected shape {list(leaf.spec.shape)}, got {list(spec.shape)} from {came}"
+    if kind(spec.dtype) != kind(leaf.spec.dtype):
+        return f"{leaf.path}: expected {leaf.spec.dtype}, got {spec.dtype} from {came}; kinds are never converted"
+    return None
+
+
+def _unused(draft: _Draft, names: list[str]) -> list[Ignored]:
+    """Reasons for tensors that no step uses; those without one become problems."""
+    used = {name for step in draft.steps for name in step.sources}
+    first = {name: kept for names in draft.checkpoint.ties() for name in names for kept in names if kept in used}
+    aliases = _alias_sources(draft)
+    found: list[Ignored] = []
+    for name in names:
+        spec = draft.checkpoint.tensors[name].spec
+        reason = derivable(name, spec)
+        place = tokens(tuple(name.split(".")[:-1]))
+        if name in first:
+            found.append(Ignored(name, f"shares its storage with {first[name]}", first[name]))
+        elif (place, spec) in aliases:
+            twin, path = aliases[place, spec]
+            found.append(
+                Ignored(name, f"{path} is the leaf that {twin} fills; both must be equal", twin, must_equal=True)
+            )
+        elif reason is not None:
+            found.append(Ignored(name, reason))
+        elif pattern := next((p for p in draft.allowance.drop if pattern_matches(p, name)), None):
+            found.append(Ignored(name, f"dropped by {pattern!r}"))
+        else:
+            draft.problems.append(f"{name} {spec}: no leaf of the target takes it; --drop '{name}' leaves it out")
+    return found
+
+
+def _alias_sources(draft: _Draft) -> dict[tuple[tuple[str, ...], Spec], tuple[str, str]]:
+    """Places where a shared layer shows again: (place, spec of the tensor) → (tensor that fills it, path there)."""
+    found: dict[tuple[tuple[str, ...], Spec], tuple[str, str]] = {}
+    for step in draft.steps:
+        if len(step.sources) == len(step.targets) == 1:
+            for alias in draft.leaves[step.targets[0]].aliases:
+                place = tokens(tuple(alias.split("/")[:-1]))
+                found[place, step.source_specs[0]] = (step.sources[0], alias)
+    return found
+
+
+def _empty(draft: _Draft, paths: list[str]) -> list[Unfilled]:
+    """Reasons for leaves that no step fills; those without one become problems."""
+    found: list[Unfilled] = []
+    free = [tensor for name, tensor in draft.checkpoint.tensors.items() if name not in draft.used]
+    for path in paths:
+        if pattern := next((p for p in draft.allowance.missing if pattern_matches(p, path)), None):
+            found.append(Unfilled(path, f"allowed by {pattern!r}"))
+            continue
+        spec = draft.leaves[path].spec
+        near = [
+            f"{tensor.name} {list(tensor.spec.shape)}"
+            for tensor in free
+            if sorted(tensor.spec.shape) == sorted(spec.shape)
+        ]
+        candidates = (
+            f"unused tensors of these extents: {', '.join(near[:5])}" if near else "no unused tensor has these extents"
+        )
+        draft.problems.append(
+            f"{path} {spec}: no tensor fills it; {candidates}; --allow-missing '{path}' leaves it empty"
+        )
+    return found
+
+
+def _refuse(draft: _Draft) -> None:
+    if draft.allowance.strict:
+        draft.problems += [
+            f"{', '.join(step.targets)}: only assumed ({step.why}); --source or a rule settles it, or drop --strict"
+            for step in draft.steps
+            if step.verdict == "assumed"
+        ]
+    if draft.problems:
+        raise PlanError(
+            f"no plan from {draft.checkpoint.origin} to {draft.target.origin}: {len(draft.problems)} problem"
+            f"{'s' if len(draft.problems) > 1 else ''}",
+            draft.problems,
+        )

@@ -1,0 +1,48 @@
+"""What all JAX libraries share: building under tracing, and arrays that keep their dtype."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from weight_bridge.spec import Array
+
+
+def trace(build: Callable[[], Any], library: Callable[[Any], str | None]) -> Any:
+    """Returns what `build` returns with every array replaced by its shape and dtype; no array is ever made.
+
+    Args:
+      build: returns a model, a tuple with example inputs, or a pytree.
+      library: names the `tree_*` module that can take the result apart.
+
+    Returns:
+      The result, abstract.
+    """
+    rebuild: list[Callable[[Any], Any]] = []
+
+    def parts() -> Any:
+        built = build()
+        name = library(built) or "tree_pytree"
+        arrays, back = importlib.import_module(f"weight_bridge.{name}").take_apart(built)
+        rebuild.append(back)
+        return arrays
+
+    arrays = jax.eval_shape(parts)
+    return rebuild[0](arrays)
+
+
+def device_array(array: Array) -> jax.Array:
+    """Returns a JAX array of its own memory and the same dtype, 64-bit ones too, whatever the default."""
+    with jax.enable_x64(True):
+        return jnp.array(array, copy=True)
+
+
+def shapes(tree: Any) -> Any:
+    """Returns a tree with arrays as `ShapeDtypeStruct`s and everything else as it is."""
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) if hasattr(leaf, "dtype") else leaf, tree
+    )
