@@ -11,6 +11,10 @@ from parity.record import Arrays
 from parity.tolerance import DEAD_SCALE
 
 
+MOST_ULPS = 2.0**62
+"""What the distance to a reference of zero counts as."""
+
+
 @dataclass(frozen=True)
 class Comparison:
     """How far one leaf of the candidate is from the reference.
@@ -105,9 +109,9 @@ def _finite(name: str, expected: np.ndarray, got: np.ndarray, siblings: float, p
             float(np.linalg.norm(difference)) / max(float(np.linalg.norm(magnitude)), np.finfo(np.float64).tiny),
         )
     smallest_normal = np.finfo(np.float64 if precision == "float64" else np.float32).tiny
-    ulps = difference / (
-        2 * UNIT_ROUNDOFF[precision] * 2.0 ** np.floor(np.log2(np.maximum(magnitude, smallest_normal)))
-    )
+    with np.errstate(over="ignore"):  # of a reference that is zero
+        spacing = 2 * UNIT_ROUNDOFF[precision] * 2.0 ** np.floor(np.log2(np.maximum(magnitude, smallest_normal)))
+        ulps = np.minimum(difference / spacing, MOST_ULPS)
     top = _top(expected, got, difference)
     quantile = float(np.quantile(ulps, 0.99))
     return Comparison(name, error, float(ulps.max()), quantile, *top[0], _histogram(ulps), top, dead)
