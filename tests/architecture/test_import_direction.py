@@ -29,7 +29,7 @@ SIDES: Mapping[str, frozenset[str]] = {
     "torch": frozenset({"torch"}),
     "jax": frozenset({"jax", "linen", "nnx"}),
 }
-"""The words in a model's file name that tell its side; what both share is in files that name neither."""
+"""The last word of a model's file name tells its side; what both share is in files that name neither."""
 
 
 def direction_problems(source: Source) -> Iterator[str]:
@@ -82,7 +82,8 @@ def side_problems(source: Source) -> Iterator[str]:
 
 
 def _sides(name: str) -> set[str]:
-    words = set(re.split(r"\W|_", name))
+    """The sides that the last words of a path's or module's parts name: torch_rules_nnx is JAX's."""
+    words = {part.split("_")[-1] for part in re.split("[./]", name)}
     return {side for side, marks in SIDES.items() if words & marks}
 
 
@@ -189,7 +190,7 @@ def test_a_side_that_leans_on_the_other_is_found(path: str, text: str, problem: 
     ("path", "text"),
     [
         ("models/a/pair.py", "import torch, jax"),
-        ("models/a/nnx.py", "import jax\nfrom models.a import inference_jax, config\nimport parity"),
+        ("models/a/nnx.py", "import jax\nfrom models.a import inference_jax, torch_rules_nnx, config\nimport parity"),
         ("models/a/linen.py", "if TYPE_CHECKING: import torch"),
     ],
 )

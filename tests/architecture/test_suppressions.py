@@ -14,7 +14,7 @@ from tests.architecture.sources import PACKAGES, ROOT, Source, last_word, refuse
 
 CODE = r"(?P<code>\s*\[[^\]]+\]|:\s*[A-Z]+[0-9]+(?:,\s*[A-Z]+[0-9]+)*)?"
 CODED = re.compile(rf"(?:type:\s*ignore|pyright:\s*ignore|(?:ruff:\s*)?noqa){CODE}")
-UNCODED = re.compile(r"pragma:\s*no\s*\w+|fmt:\s*\w+|pyright:\s*(?:basic|standard|report\w+\s*=\s*\w+)")
+UNCODED = re.compile(r"pragma:\s*no\s*\w+|pyright:\s*(?:basic|standard|report\w+\s*=\s*\w+)")
 
 Comments = dict[int, str]
 
@@ -117,7 +117,6 @@ HASH = "#"  # so that this file silences nothing itself
         (" type: ignore[arg-type]", ["gives no reason"]),
         (" pyright: ignore[reportX, reportY]  # yes", ["gives no reason"]),
         (" pyright: basic", ["gives no reason"]),
-        (" fmt: off", ["gives no reason"]),
         (" pragma: no cover", ["gives no reason"]),
         (" noqa: E501  a link is not wrapped", []),
         (" type: ignore[arg-type]  # the stub wants a list", []),
