@@ -26,7 +26,7 @@ def candidate_program(model: Any, inputs: tuple[Any, ...], call: Call) -> Candid
     """Readies the JAX side.
 
     Args:
-      model: an NNX module; a linen module or `(linen module, variables)`; an Equinox module; `(haiku transformed,
+      model: an NNX module; a linen module, `(linen module, variables)` or `(linen module, inputs)`; an Equinox module; `(haiku transformed,
         parameters)`; a function of the inputs; or `(function, params)`, called as `function(params, *inputs)`.
       inputs: example arguments in the candidate's layout, for models that get their shapes from data.
       call: method and selection of the outputs.
@@ -42,7 +42,7 @@ def candidate_program(model: Any, inputs: tuple[Any, ...], call: Call) -> Candid
     if _is(head, "flax.linen", "Module"):
         from parity.backends.linen import LinenProgram
 
-        return LinenProgram(head, inputs, call, variables=model[1] if isinstance(model, tuple) else None)
+        return LinenProgram(head, inputs, call, given=model[1] if isinstance(model, tuple) else None)
     if _is(head, "equinox", "Module"):
         from parity.backends.function import of_equinox
 

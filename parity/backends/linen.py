@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -17,22 +18,26 @@ class LinenProgram(JaxProgram):
     """A linen module and its variables, flattened to `collection/module/leaf` paths.
 
     The mode reaches the module through a keyword of its method: `train`, `training`, `deterministic` or
-    `use_running_average`, whichever it takes.
+    `use_running_average`, whichever it takes. Beside the module may be given its variables, or the inputs of `__call__`
+    from which they follow; otherwise they follow from the inputs of the call that is compared.
     """
 
     framework = "linen"
 
-    def __init__(self, model: linen.Module, inputs: tuple[Any, ...], call: Call, *, variables: Any = None) -> None:
-        self._inputs = inputs
+    def __init__(self, model: linen.Module, inputs: tuple[Any, ...], call: Call, *, given: Any = None) -> None:
+        self._inputs = given if isinstance(given, tuple) else inputs
         called: Any = getattr(type(model), call.method or "__call__")
         self._keywords = frozenset(inspect.signature(called).parameters)
-        if variables is None:
-            with isolated("float64"):
-                variables = model.init(
-                    self._keys(jax.random.key(0)), *inputs, method=call.method, **self._mode(train=False)
-                )
+        variables = (
+            given if isinstance(given, Mapping) else self._initial(model, call.method if given is None else None)
+        )
         self._variables: dict[str, Any] = dict(traverse_util.flatten_dict(variables, sep="/"))
         super().__init__(model, call)
+
+    def _initial(self, model: linen.Module, method: str | None) -> Any:
+        """Fresh variables, from the inputs of the call or those that were given for it."""
+        with isolated("float64"):
+            return model.init(self._keys(jax.random.key(0)), *self._inputs, method=method, **self._mode(train=False))
 
     def state(self) -> dict[str, np.ndarray]:
         """Every variable by path, the collection first."""

@@ -43,12 +43,9 @@ class NnxProgram(JaxProgram):
         """Merges graph and leaves, sets the mode, calls, and reads the buffers back."""
         model = self.bind(leaves, train=train)
         result = self.call.of(model)(*inputs)
-        after = {
-            "/".join(map(str, path)): v.get_value()
-            for path, v in nnx.to_flat_state(nnx.state(model))
-            if path not in self._random
-        }
-        return result, {path: after[path] for path in self._variables if path not in self.parameters()}
+        buffers = {path: name for name, (path, _) in self._variables.items() if name not in self.parameters()}
+        after = dict(nnx.to_flat_state(nnx.state(model)))
+        return result, {name: after[path].get_value() for path, name in buffers.items()}
 
     def bind(self, leaves: Leaves, *, train: bool) -> Any:
         """A module that holds these leaves, in the given mode."""
