@@ -1,0 +1,1 @@
+"""Attention, masks, positions and decoding with a cache."""

@@ -1,0 +1,1 @@
+"""Convolutions, padding and pooling."""

@@ -1,0 +1,1 @@
+"""Reshapes, transposes and channel orders."""

@@ -1,0 +1,1 @@
+"""Normalisation layers and their running statistics."""
