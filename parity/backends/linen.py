@@ -37,7 +37,7 @@ class LinenProgram(JaxProgram):
     def _initial(self, model: linen.Module, method: str | None) -> Any:
         """Fresh variables, from the inputs of the call or those that were given for it."""
         with isolated("float64"):
-            return model.init(self._keys(jax.random.key(0)), *self._inputs, method=method, **self._mode(train=False))
+            return model.init(self.keys(jax.random.key(0)), *self._inputs, method=method, **self.mode(train=False))
 
     def state(self) -> dict[str, np.ndarray]:
         """Every variable by path, the collection first."""
@@ -60,13 +60,13 @@ class LinenProgram(JaxProgram):
             *inputs,
             method=self.call.method,
             mutable=sorted({path.split("/")[0] for path in buffers}) if train else [],
-            rngs=self._keys(key),
-            **self._mode(train=train),
+            rngs=self.keys(key),
+            **self.mode(train=train),
         )
         after = {**leaves, **traverse_util.flatten_dict(changed, sep="/")}
         return result, {path: after[path] for path in buffers}
 
-    def _mode(self, *, train: bool) -> dict[str, bool]:
+    def mode(self, *, train: bool) -> dict[str, bool]:
         """The keyword arguments that put the module into a mode."""
         wanted = {
             "train": train,
@@ -77,7 +77,7 @@ class LinenProgram(JaxProgram):
         return {name: value for name, value in wanted.items() if name in self._keywords}
 
     @staticmethod
-    def _keys(key: Any) -> dict[str, Any]:
+    def keys(key: Any) -> dict[str, Any]:
         """Streams that linen modules ask for by name."""
         params, dropout = jax.random.split(key)
         return {"params": params, "dropout": dropout}
