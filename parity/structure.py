@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -31,6 +32,39 @@ def leaves(tree: Any, name: str = "output") -> Iterator[tuple[str, Any]]:
             yield name, child
         else:
             yield from leaves(child, name + label)
+
+
+def replaced(tree: Any, values: Mapping[str, Any], name: str = "output") -> Any:
+    """The same nesting with other leaves: the way back from `leaves`.
+
+    Args:
+      tree: any nesting of containers.
+      values: new leaves by name; a leaf whose name is absent stays.
+      name: name of the whole.
+
+    Returns:
+      New containers of the same types around the leaves.
+
+    Example:
+      >>> replaced({"mean": 1.0, "parts": (2.0, None)}, {"output.parts[0]": 5.0})
+      {'mean': 1.0, 'parts': (5.0, None)}
+    """
+    if tree is None:
+        return None
+    children = list(_children(tree))
+    if len(children) == 1 and children[0][0] is None:
+        return values.get(name, tree)
+    filled = [replaced(child, values, f"{name}{label}") for label, child in children]
+    if isinstance(tree, Mapping):
+        changed: Any = copy.copy(tree)
+        for key, value in zip(tree, filled, strict=True):
+            changed[key] = value
+        return changed
+    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
+        return type(tree)(*filled)
+    if isinstance(tree, Sequence):
+        return type(tree)(filled)  # pyright: ignore[reportCallIssue]  # tuples and lists take their items
+    return dataclasses.replace(tree, **dict(zip((f.name for f in dataclasses.fields(tree)), filled, strict=True)))
 
 
 def _children(tree: Any) -> Iterator[tuple[str | None, Any]]:

@@ -62,11 +62,11 @@ class JaxProgram:
         """See `Program.run`; names are paths."""
         dtype = FORMATS[precision]
         with isolated(precision):
-            cast = {path: _as(value, dtype) for path, value in state.items()}
+            cast = {path: as_dtype(value, dtype) for path, value in state.items()}
             parameters = {path: value for path, value in cast.items() if path in self.parameters()}
             buffers = {path: value for path, value in cast.items() if path not in parameters}
-            arguments = tuple(_as(value, dtype) for value in inputs)
-            weights = {name: _as(value, dtype) for name, value in (cotangents or {}).items()}
+            arguments = tuple(as_dtype(value, dtype) for value in inputs)
+            weights = {name: as_dtype(value, dtype) for name, value in (cotangents or {}).items()}
             found = self._compiled[train](parameters, buffers, arguments, weights, np.uint32(seed & 0xFFFFFFFF))
             outputs, input_grads, param_grads, after = jax.tree.map(np.asarray, found)
         return Record(outputs=outputs, input_grads=input_grads, param_grads=param_grads, buffers=after)
@@ -100,7 +100,7 @@ def _weight(weight: Any, value: Any) -> Any:
     return weight.astype(value.dtype)
 
 
-def _as(value: np.ndarray, dtype: Any) -> np.ndarray:
+def as_dtype(value: Any, dtype: Any) -> np.ndarray:
     """Floating arrays in the run's precision; others as they are."""
     value = np.asarray(value)
     return value.astype(dtype) if is_floating(value) else value

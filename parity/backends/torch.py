@@ -37,7 +37,7 @@ class TorchProgram:
                 f"reference of type {type(model).__module__}.{type(model).__qualname__}: expected a torch.nn.Module"
             )
         self.model = model
-        self._call = call
+        self.call = call
         self._at: dict[str, torch.nn.Module] = {}
 
     def state(self) -> dict[str, np.ndarray]:
@@ -75,11 +75,11 @@ class TorchProgram:
         with isolated(DTYPES[precision], seed):
             arguments = [to_torch(value, DTYPES[precision]) for value in inputs]
             floating = {f"input[{i}]": a.requires_grad_() for i, a in enumerate(arguments) if a.is_floating_point()}
-            result = self._call.of(module)(*(a.clone() if a.requires_grad else a for a in arguments))
-            outputs = {name: torch.as_tensor(leaf) for name, leaf in structure.leaves(self._call.select(result))}
+            result = self.call.of(module)(*(a.clone() if a.requires_grad else a for a in arguments))
+            outputs = {name: torch.as_tensor(leaf) for name, leaf in structure.leaves(self.call.select(result))}
             parameters = {n: p for n, p in module.named_parameters() if p.requires_grad and p.is_floating_point()}
             wanted = {**floating, **parameters}
-            gradients = _gradients(outputs, wanted, cotangents, seed)
+            gradients = vector_jacobian(outputs, wanted, cotangents, seed)
         return Record(
             outputs={name: to_numpy(value) for name, value in outputs.items()},
             input_grads={name: gradients[name] for name in floating},
@@ -88,24 +88,37 @@ class TorchProgram:
         )
 
 
-def _gradients(
+def vector_jacobian(
     outputs: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor], cotangents: Arrays | None, seed: int
 ) -> dict[str, np.ndarray]:
-    """Vector-Jacobian product of all outputs; a tensor that no output depends on gets zeros."""
+    """Vector-Jacobian product of all outputs.
+
+    Args:
+      outputs: by leaf name.
+      wanted: what to differentiate by; a tensor that no output depends on gets zeros.
+      cotangents: by leaf name of the outputs, zero where absent; None draws them from `seed`.
+      seed: of the example.
+
+    Returns:
+      Gradients under the names of `wanted`.
+    """
     smooth = {name: value for name, value in outputs.items() if value.requires_grad}
     if not smooth or not wanted:
         return {name: np.zeros(tuple(value.shape)) for name, value in wanted.items()}
-    weights = [
-        to_torch(cotangent(name, tuple(v.shape), seed) if cotangents is None else cotangents[name], v.dtype).reshape(
-            v.shape
-        )
-        for name, v in smooth.items()
-    ]
+    weights = [_weight(name, value, cotangents, seed) for name, value in smooth.items()]
     found = torch.autograd.grad(list(smooth.values()), list(wanted.values()), weights, allow_unused=True)
     return {
         name: np.zeros(tuple(value.shape)) if gradient is None else to_numpy(gradient)
         for (name, value), gradient in zip(wanted.items(), found, strict=True)
     }
+
+
+def _weight(name: str, value: torch.Tensor, cotangents: Arrays | None, seed: int) -> torch.Tensor:
+    """The cotangent of one output."""
+    if cotangents is not None and name not in cotangents:
+        return torch.zeros_like(value)
+    weight = cotangent(name, tuple(value.shape), seed) if cotangents is None else cotangents[name]
+    return to_torch(weight, value.dtype).reshape(value.shape)
 
 
 def load(module: torch.nn.Module, state: Arrays) -> None:

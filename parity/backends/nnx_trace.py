@@ -1,0 +1,145 @@
+"""NNX modules traced call by call: `__call__` of every class in the model is wrapped for the length of one run."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Any
+
+from flax import nnx
+
+from parity.backends.jax_program import Leaves
+from parity.backends.jax_trace import Alone, Recorder, split
+from parity.backends.nnx import NnxProgram
+
+
+def record(program: NnxProgram, recorder: Recorder, leaves: Leaves, inputs: tuple[Any, ...], *, train: bool) -> None:
+    """Runs a bound model with every module's call noted.
+
+    Args:
+      program: the model.
+      recorder: notes the calls.
+      leaves: weights and buffers by path.
+      inputs: positional arguments.
+      train: training mode.
+    """
+    fresh = functools.partial(program.bind, leaves, train=train)
+    model = fresh()
+
+    def root(bound: Any) -> Any:
+        return lambda *args: program.call.select(program.call.of(bound)(*args))
+
+    alone = functools.partial(taken_apart, fresh, (), root)
+    with intercepted(model, fresh, recorder):
+        recorder.around(model, "", alone, root(model), inputs, {})
+
+
+class NamedFunction:
+    """A function that is a member of a module, `self.activation = nnx.gelu`, noted like a module without parameters."""
+
+    def __init__(self, function: Callable[..., Any], path: str, recorder: Recorder) -> None:
+        self._function, self._path, self._recorder = function, path, recorder
+        functools.update_wrapper(self, function, updated=())
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._recorder.around(self._function, self._path, self._alone, self._function, args, kwargs)
+
+    def _alone(self) -> Alone:
+        def apply(leaves: Leaves, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Leaves]:
+            return self._function(*args, **kwargs), {}
+
+        return Alone({}, {}, apply)
+
+
+@contextmanager
+def intercepted(model: nnx.Module, fresh: Callable[[], nnx.Module], recorder: Recorder) -> Generator[None]:
+    """Notes every call of a module inside a model; the classes are as before afterwards.
+
+    Args:
+      model: what is about to be called; function members of it are replaced.
+      fresh: builds the same model again, for running modules alone.
+      recorder: notes the calls.
+    """
+    paths = {id(module): path for path, module in nnx.iter_modules(model)}
+    for path, module in list(nnx.iter_modules(model)):
+        _name_functions(module, path, recorder)
+    again = functools.cache(lambda: dict(nnx.iter_modules(fresh())))
+
+    def wrapped(original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+            path = paths.get(id(self))
+            bound = functools.partial(original, self)
+            if not path:  # the model itself is noted by its caller; others came into being inside a transformation
+                return bound(*args, **kwargs)
+            alone = functools.partial(taken_apart, lambda: again()[path], path)
+            return recorder.around(self, joined(path), alone, bound, args, kwargs)
+
+        return call
+
+    with _patched({_definer(type(module)) for _, module in nnx.iter_modules(model) if callable(module)}, wrapped):
+        yield
+
+
+def taken_apart(module: Callable[[], Any], path: tuple[Any, ...], call: Callable[[Any], Any] = lambda m: m) -> Alone:
+    """A module as a pure function of its leaves.
+
+    Args:
+      module: gives the module.
+      path: its place in the model.
+      call: what is called of it.
+    """
+    graph, state = nnx.split(module())
+    flat = dict(nnx.to_flat_state(state))
+    leaves = {joined((*path, *key)): key for key, variable in flat.items() if not isinstance(variable, nnx.RngState)}
+
+    def apply(given: Leaves, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Leaves]:
+        filled = {**flat, **{leaves[name]: flat[leaves[name]].replace(value) for name, value in given.items()}}
+        merged = nnx.merge(graph, nnx.from_flat_state(filled.items()))
+        result = call(merged)(*args, **kwargs)
+        after = dict(nnx.to_flat_state(nnx.state(merged)))
+        return result, {name: after[leaves[name]].get_value() for name in buffers}
+
+    values = {name: flat[key].get_value() for name, key in leaves.items()}
+    learned = frozenset(name for name, key in leaves.items() if isinstance(flat[key], nnx.Param))
+    parameters, buffers = split(values, learned)
+    return Alone(parameters, buffers, apply)
+
+
+def joined(path: tuple[Any, ...]) -> str:
+    """A path as text."""
+    return "/".join(map(str, path))
+
+
+def _name_functions(module: Any, path: tuple[Any, ...], recorder: Recorder) -> None:
+    """Replaces function members of a module by wrappers that note their calls; the library's own layers keep theirs."""
+    library = type(module).__module__.startswith("flax.") and not isinstance(module, nnx.List | nnx.Dict)
+    members = dict(enumerate(module)) if isinstance(module, nnx.List) else dict(vars(module))
+    for name, value in members.items():
+        plain = callable(value) and not isinstance(value, nnx.Module | nnx.Variable | type)
+        if library or not plain or str(name).startswith("_"):
+            continue
+        named = NamedFunction(value, joined((*path, name)), recorder)
+        if isinstance(module, nnx.List):
+            module[name] = named
+        else:
+            setattr(module, name, named)
+
+
+def _definer(cls: type) -> type:
+    """The class that a class has its `__call__` from."""
+    return next(base for base in cls.__mro__ if "__call__" in vars(base))
+
+
+@contextmanager
+def _patched(classes: set[type], wrap: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Generator[None]:
+    """`__call__` of some classes wrapped, and put back."""
+    originals = {cls: vars(cls)["__call__"] for cls in classes}
+    try:
+        for cls, original in originals.items():
+            cls.__call__ = wrap(original)
+        yield
+    finally:
+        for cls, original in originals.items():
+            cls.__call__ = original

@@ -1,0 +1,217 @@
+"""A torch module traced call by call through forward hooks, with the cotangents of everything that was traced."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from parity import structure
+from parity.backends.base import Call
+from parity.backends.torch import isolated, to_numpy, to_torch, vector_jacobian
+from parity.record import Arrays, Record
+from parity.trace import ModuleCall, Trace, is_array
+
+Tensors = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class TorchRun:
+    """One module of the traced copy, ready to run alone on other inputs.
+
+    Attributes:
+      module: loaded, in the mode and precision of the trace.
+      call: applied to the arguments.
+      select: what is compared of the raw result.
+      args: traced positional arguments.
+      kwargs: traced keyword arguments.
+      prefix: torch name of the module.
+      dtype: of floating inputs.
+      seed: of what is drawn inside.
+    """
+
+    module: torch.nn.Module
+    call: Callable[..., Any]
+    select: Callable[[Any], Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    prefix: str
+    dtype: torch.dtype
+    seed: int
+
+    def __call__(self, inputs: Arrays, cotangents: Arrays | None = None) -> Record:
+        """See `Rerun`; the module's buffers are put back afterwards."""
+        with isolated(self.dtype, self.seed), _buffers_put_back(self.module):
+            given = {name: to_torch(value, self.dtype) for name, value in inputs.items()}
+            floating = {n: v.requires_grad_() for n, v in given.items() if v.is_floating_point() or v.is_complex()}
+            arguments = {n: v.clone() if n in floating else v for n, v in given.items()}
+            args = structure.replaced(self.args, arguments, "input")
+            kwargs = structure.replaced(self.kwargs, arguments, "input")
+            outputs = _tensors(self.select(self.call(*args, **kwargs)), "output")
+            parameters = {
+                self._full(name): parameter
+                for name, parameter in self.module.named_parameters()
+                if parameter.requires_grad and parameter.is_floating_point()
+            }
+            gradients: Arrays = {}
+            if cotangents is not None:
+                gradients = vector_jacobian(outputs, {**floating, **parameters}, cotangents, self.seed)
+            buffers = {self._full(name): to_numpy(value) for name, value in self.module.named_buffers()}
+        return Record(
+            outputs={name: to_numpy(value) for name, value in outputs.items()},
+            input_grads={name: gradients[name] for name in floating if name in gradients},
+            param_grads={name: gradients[name] for name in parameters if name in gradients},
+            buffers=buffers,
+        )
+
+    def _full(self, name: str) -> str:
+        return f"{self.prefix}.{name}" if self.prefix else name
+
+
+@dataclass
+class _Open:
+    """A call that has begun."""
+
+    name: str
+    nth: int
+    order: int
+    parent: int | None
+    module: torch.nn.Module
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    inputs: Arrays
+    sources: Tensors
+    outputs: Arrays = field(default_factory=dict[str, np.ndarray])
+    results: Tensors = field(default_factory=dict[str, torch.Tensor])
+
+
+class _Recorder:
+    """Forward hooks that note every call, and cut the graph at its inputs and outputs with copies."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        self.calls: list[_Open] = []
+        self._names = {module: name for name, module in model.named_modules()}
+        self._counts: Counter[str] = Counter()
+        self._stack: list[_Open] = []
+
+    def begin(self, module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+        """Notes the arguments; a copy of each goes on, so that its cotangent is that of this call alone."""
+        name = self._names[module]
+        given = {**_tensors(args, "input"), **_tensors(kwargs, "input")}
+        parent = self._stack[-1].order if self._stack else None
+        noted = {leaf: to_numpy(value) for leaf, value in given.items()}
+        copied = (
+            {} if getattr(module, "inplace", False) else {n: v.clone() for n, v in given.items() if v.requires_grad}
+        )
+        args, kwargs = structure.replaced(args, copied, "input"), structure.replaced(kwargs, copied, "input")
+        opened = _Open(name, self._counts[name], len(self.calls), parent, module, args, kwargs, noted, copied)
+        self._counts[name] += 1
+        self.calls.append(opened)
+        self._stack.append(opened)
+        return args, kwargs
+
+    def end(self, module: torch.nn.Module, args: Any, kwargs: Any, result: Any) -> Any:
+        """Notes the result; a copy of it goes on, which may be changed in place."""
+        opened = self._stack.pop()
+        results = _tensors(result, "output")
+        opened.outputs = {leaf: to_numpy(value) for leaf, value in results.items()}
+        opened.results = {leaf: value for leaf, value in results.items() if value.requires_grad}
+        return structure.replaced(result, {leaf: value.clone() for leaf, value in opened.results.items()})
+
+    @contextmanager
+    def hooked(self, model: torch.nn.Module) -> Generator[None]:
+        """Hooks on every module below the model; removed afterwards."""
+        handles: list[Any] = []
+        try:
+            for module in self._names:
+                if module is not model:
+                    handles.append(module.register_forward_pre_hook(self.begin, with_kwargs=True))
+                    handles.append(module.register_forward_hook(self.end, with_kwargs=True))
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+
+def trace(
+    model: torch.nn.Module, call: Call, inputs: tuple[np.ndarray, ...], *, dtype: torch.dtype, seed: int
+) -> Trace:
+    """Runs a model once and notes every call of every module in it, with cotangents.
+
+    Args:
+      model: loaded and in its mode; it belongs to the trace from now on.
+      call: method and selection of the outputs.
+      inputs: positional arguments.
+      dtype: of floating inputs.
+      seed: draws the cotangents, and what the model draws.
+
+    Returns:
+      The trace; the model itself is its first call.
+    """
+    recorder = _Recorder(model)
+    with isolated(dtype, seed), _buffers_put_back(model):
+        given = [to_torch(value, dtype) for value in inputs]
+        recorder.begin(model, tuple(a.requires_grad_() if a.is_floating_point() else a for a in given), {})
+        with recorder.hooked(model):
+            result = call.select(call.of(model)(*recorder.calls[0].args))
+        recorder.end(model, (), {}, result)
+        cotangents, param_grads = _cotangents(recorder.calls, model, seed)
+    calls: list[ModuleCall] = []
+    for opened, (ins, outs) in zip(recorder.calls, cotangents, strict=True):
+        target, select = (call.of(model), call.select) if not opened.order else (opened.module, lambda raw: raw)
+        detached = _detached(opened)
+        rerun = TorchRun(opened.module, target, select, *detached, opened.name, dtype, seed)
+        kind = type(opened.module).__name__
+        place = (opened.name, kind, opened.nth, opened.order, opened.parent)
+        calls.append(ModuleCall(*place, opened.inputs, opened.outputs, opened.module, rerun, ins, outs))
+    return Trace(tuple(calls), param_grads)
+
+
+def _cotangents(calls: list[_Open], model: torch.nn.Module, seed: int) -> tuple[list[tuple[Arrays, Arrays]], Arrays]:
+    """Cotangents of all traced tensors and of the parameters, from one backward pass."""
+    parameters = {n: p for n, p in model.named_parameters() if p.requires_grad and p.is_floating_point()}
+    wanted: Tensors = {}
+    for opened in calls:
+        wanted |= {f"{opened.order} in {leaf}": value for leaf, value in opened.sources.items()}
+        wanted |= {f"{opened.order} out {leaf}": value for leaf, value in opened.results.items()}
+    found = vector_jacobian(calls[0].results, {**wanted, **parameters}, None, seed)
+
+    def of(opened: _Open, side: str, leaves: Tensors) -> Arrays:
+        return {leaf: found[f"{opened.order} {side} {leaf}"] for leaf in leaves}
+
+    cotangents = [(of(opened, "in", opened.sources), of(opened, "out", opened.results)) for opened in calls]
+    return cotangents, {name: found[name] for name in parameters}
+
+
+def _detached(opened: _Open) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The traced arguments without their history, with the values they had when the call began."""
+    tensors = {**_tensors(opened.args, "input"), **_tensors(opened.kwargs, "input")}
+    values = {leaf: to_torch(opened.inputs[leaf], value.dtype) for leaf, value in tensors.items()}
+    return structure.replaced(opened.args, values, "input"), structure.replaced(opened.kwargs, values, "input")
+
+
+def _tensors(tree: Any, name: str) -> Tensors:
+    """Tensors among the leaves of arguments or of a result; numbers in a result become tensors."""
+    leaves = structure.leaves(tree, name)
+    return {
+        leaf: value if isinstance(value, torch.Tensor) else torch.as_tensor(value)
+        for leaf, value in leaves
+        if is_array(value)
+    }
+
+
+@contextmanager
+def _buffers_put_back(module: torch.nn.Module) -> Generator[None]:
+    """Running statistics and counters as they were."""
+    before = [(buffer, buffer.clone()) for buffer in module.buffers()]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for buffer, value in before:
+                buffer.copy_(value)

@@ -1,0 +1,93 @@
+"""Traced runs: each module's call with its arrays, by the means of each framework."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from parity.backends import linen_trace, nnx_trace, torch_trace
+from parity.backends.base import Candidate, Reference
+from parity.backends.jax_program import JaxProgram, Leaves, as_dtype, isolated
+from parity.backends.jax_trace import Alone, Recorder, split
+from parity.backends.linen import LinenProgram
+from parity.backends.nnx import NnxProgram
+from parity.backends.torch import DTYPES, TorchProgram, load
+from parity.formats import FORMATS, Precision
+from parity.record import Arrays
+from parity.trace import Trace
+
+
+def trace_reference(
+    program: Reference, state: Arrays, inputs: tuple[np.ndarray, ...], *, precision: Precision, train: bool, seed: int
+) -> Trace:
+    """One run of the torch side, with cotangents for everything noted.
+
+    Args:
+      program: the torch side.
+      state: every weight and buffer.
+      inputs: positional arguments.
+      precision: of the run.
+      train: training mode.
+      seed: of the example; draws the cotangents of the outputs.
+
+    Returns:
+      The trace; it owns a copy of the model.
+    """
+    assert isinstance(program, TorchProgram)
+    module = copy.deepcopy(program.model).to(DTYPES[precision])
+    load(module, state)
+    module.train(train)
+    return torch_trace.trace(module, program.call, inputs, dtype=DTYPES[precision], seed=seed)
+
+
+def trace_candidate(
+    program: Candidate, state: Arrays, inputs: tuple[np.ndarray, ...], *, precision: Precision, train: bool, seed: int
+) -> Trace:
+    """One run of the JAX side, operation by operation.
+
+    NNX and linen modules are noted one by one; of other libraries the model as a whole is.
+
+    Args:
+      program: the JAX side.
+      state: every weight and buffer, by path.
+      inputs: positional arguments, in the candidate's layout.
+      precision: of the run.
+      train: training mode.
+      seed: of the example.
+
+    Returns:
+      The trace.
+    """
+    assert isinstance(program, JaxProgram)
+    recorder = Recorder(precision)
+    with isolated(precision):
+        leaves = {path: jnp.asarray(as_dtype(value, FORMATS[precision])) for path, value in state.items()}
+        arguments = tuple(jnp.asarray(as_dtype(value, FORMATS[precision])) for value in inputs)
+        key = jax.random.key(np.uint32(seed & 0xFFFFFFFF))
+        if isinstance(program, NnxProgram):
+            nnx_trace.record(program, recorder, leaves, arguments, train=train)
+        elif isinstance(program, LinenProgram):
+            linen_trace.record(program, recorder, leaves, arguments, train=train, key=key)
+        else:
+            _record_whole(program, recorder, leaves, arguments, train=train, key=key)
+    return recorder.trace()
+
+
+def _record_whole(
+    program: JaxProgram, recorder: Recorder, leaves: Leaves, inputs: tuple[Any, ...], *, train: bool, key: Any
+) -> None:
+    """A model whose modules cannot be watched, as one call."""
+
+    def apply(given: Leaves, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Leaves]:
+        del kwargs
+        result, after = program.apply({**leaves, **given}, args, train=train, key=key)
+        return program.call.select(result), after
+
+    def call(*args: Any) -> Any:
+        return apply(leaves, args, {})[0]
+
+    recorder.around(program.model, "", lambda: Alone(*split(leaves, program.parameters()), apply), call, inputs, {})
