@@ -8,6 +8,8 @@ from types import MappingProxyType
 
 import numpy as np
 
+from parity.noise import Draw
+
 Arrays = Mapping[str, np.ndarray]
 
 
@@ -25,12 +27,14 @@ class Record:
       input_grads: cotangent of every floating input, by `input[i]`.
       param_grads: cotangent of every parameter, by torch name.
       buffers: value after the call, by the candidate's path.
+      draws: requests for random numbers, in order.
     """
 
     outputs: Arrays
     input_grads: Arrays = field(default_factory=nothing)
     param_grads: Arrays = field(default_factory=nothing)
     buffers: Arrays = field(default_factory=nothing)
+    draws: tuple[Draw, ...] = ()
 
 
 @dataclass(frozen=True)

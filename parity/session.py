@@ -149,13 +149,13 @@ class Trial:
             buffers = self._carry({**self.state, **raw.buffers}) if self.session.plan is not None else {}
             known = self.session.candidate.parameters()
             buffers = {path: value for path, value in buffers.items() if path not in known}
-            self._records[key, mode] = Record(raw.outputs, raw.input_grads, raw.param_grads, buffers)
+            self._records[key, mode] = Record(raw.outputs, raw.input_grads, raw.param_grads, buffers, raw.draws)
         return self._records[key, mode]
 
     def _run_candidate(self, mode: Mode) -> Record:
         session, layouts = self.session, self.session.layouts
-        outputs = self.reference(mode).outputs
-        weights = {n: layouts.to_candidate(n, v) for n, v in cotangents(outputs, self.example.seed).items()}
+        reference = self.reference(mode)
+        weights = {n: layouts.to_candidate(n, v) for n, v in cotangents(reference.outputs, self.example.seed).items()}
         raw = session.candidate.run(
             self._carry(self.state) if session.plan is not None else session.candidate.state(),
             tuple(layouts.to_candidate(f"input[{i}]", value) for i, value in enumerate(self.inputs)),
@@ -163,6 +163,7 @@ class Trial:
             train=mode == "train",
             cotangents=weights,
             seed=self.example.seed,
+            draws=reference.draws,
         )
         return Record(
             outputs={n: layouts.to_reference(n, v) for n, v in raw.outputs.items()},

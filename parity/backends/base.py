@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from parity.formats import Precision
+from parity.noise import Draw
 from parity.record import Arrays, Record
 
 
@@ -52,6 +53,7 @@ class Program(Protocol):
         train: bool,
         cotangents: Arrays | None,
         seed: int,
+        draws: tuple[Draw, ...] = (),
     ) -> Record:
         """One call and its gradients.
 
@@ -61,7 +63,8 @@ class Program(Protocol):
           precision: floating arrays are cast to it on entry.
           train: training mode.
           cotangents: of the floating outputs, by leaf name, in this side's layout; None draws them from `seed`.
-          seed: of the example.
+          seed: of the example; also gives every draw its numbers.
+          draws: those of the reference, for the candidate's to take their numbers from; the reference ignores it.
 
         Returns:
           The record, in this side's names and layout.

@@ -13,7 +13,9 @@ import numpy as np
 
 from parity import structure
 from parity.backends.base import Call
+from parity.backends.jax_noise import Numbers, Replay, replaying
 from parity.formats import FORMATS, Precision, is_floating
+from parity.noise import Draw, Request, uniforms
 from parity.record import Arrays, Record
 
 Leaves = Mapping[str, Any]
@@ -31,7 +33,8 @@ class JaxProgram:
     def __init__(self, model: Any, call: Call) -> None:
         self.model = model
         self.call = call
-        self._compiled = {train: jax.jit(self._step(train)) for train in (False, True)}
+        self.requests: dict[tuple[bool, tuple[Draw, ...]], tuple[Request, ...]] = {}
+        self._compiled = {train: jax.jit(self.step(train), static_argnums=6) for train in (False, True)}
 
     @abstractmethod
     def state(self) -> dict[str, np.ndarray]:
@@ -58,39 +61,79 @@ class JaxProgram:
         train: bool,
         cotangents: Arrays | None,
         seed: int,
+        draws: tuple[Draw, ...] = (),
     ) -> Record:
         """See `Program.run`; names are paths."""
-        dtype = FORMATS[precision]
         with isolated(precision):
-            cast = {path: as_dtype(value, dtype) for path, value in state.items()}
-            parameters = {path: value for path, value in cast.items() if path in self.parameters()}
-            buffers = {path: value for path, value in cast.items() if path not in parameters}
-            arguments = tuple(as_dtype(value, dtype) for value in inputs)
-            weights = {name: as_dtype(value, dtype) for name, value in (cotangents or {}).items()}
-            found = self._compiled[train](parameters, buffers, arguments, weights, np.uint32(seed & 0xFFFFFFFF))
+            arguments = self.arguments(state, inputs, precision, cotangents=cotangents, seed=seed, draws=draws)
+            found = self._compiled[train](*arguments)
             outputs, input_grads, param_grads, after = jax.tree.map(np.asarray, found)
-        return Record(outputs=outputs, input_grads=input_grads, param_grads=param_grads, buffers=after)
+        return Record(outputs, input_grads, param_grads, after, draws)
 
-    def _step(self, train: bool) -> Any:
+    def arguments(
+        self,
+        state: Arrays,
+        inputs: tuple[np.ndarray, ...],
+        precision: Precision,
+        *,
+        cotangents: Arrays | None = None,
+        seed: int = 0,
+        draws: tuple[Draw, ...] = (),
+    ) -> tuple[Any, ...]:
+        """What `step` takes: parameters, buffers, inputs, cotangents, seed, uniform numbers, their draws."""
+        dtype = FORMATS[precision]
+        cast = {path: as_dtype(value, dtype) for path, value in state.items()}
+        parameters = {path: value for path, value in cast.items() if path in self.parameters()}
+        buffers = {path: value for path, value in cast.items() if path not in parameters}
+        weights = {name: as_dtype(value, dtype) for name, value in (cotangents or {}).items()}
+        numbers = tuple(uniforms(seed, index, draw.shape) for index, draw in enumerate(draws))
+        arguments = tuple(as_dtype(value, dtype) for value in inputs)
+        return parameters, buffers, arguments, weights, np.uint32(seed & 0xFFFFFFFF), numbers, draws
+
+    def call_once(
+        self, leaves: Leaves, inputs: tuple[Any, ...], seed: Any, numbers: Numbers, draws: tuple[Draw, ...], train: bool
+    ) -> tuple[Leaves, Leaves, Leaves]:
+        """The model as a pure function: floating outputs, other outputs, buffers after the call."""
+        replay = Replay(draws, numbers)
+        with replaying(replay):
+            result, after = self.apply(leaves, inputs, train=train, key=jax.random.key(seed))
+        self.requests[train, draws] = tuple(replay.requests)
+        outputs = {name: jnp.asarray(leaf) for name, leaf in structure.leaves(self.call.select(result))}
+        smooth = {name: value for name, value in outputs.items() if jnp.issubdtype(value.dtype, jnp.inexact)}
+        return smooth, {name: value for name, value in outputs.items() if name not in smooth}, after
+
+    def step(self, train: bool) -> Any:
         """The function that is compiled: primal, cotangents of inputs and parameters, buffers."""
 
-        def step(parameters: Leaves, buffers: Leaves, inputs: tuple[Any, ...], weights: Leaves, seed: Any) -> Any:
-            floating = {f"input[{i}]": x for i, x in enumerate(inputs) if jnp.issubdtype(x.dtype, jnp.floating)}
-
+        def step(
+            parameters: Leaves,
+            buffers: Leaves,
+            inputs: tuple[Any, ...],
+            weights: Leaves,
+            seed: Any,
+            numbers: Numbers,
+            draws: tuple[Draw, ...],
+        ) -> Any:
             def primal(parameters: Leaves, floating: Leaves) -> tuple[Leaves, tuple[Leaves, Leaves]]:
-                arguments = tuple(floating.get(f"input[{i}]", x) for i, x in enumerate(inputs))
-                key = jax.random.key(seed)
-                result, after = self.apply({**parameters, **buffers}, arguments, train=train, key=key)
-                outputs = {name: jnp.asarray(leaf) for name, leaf in structure.leaves(self.call.select(result))}
-                smooth = {n: v for n, v in outputs.items() if jnp.issubdtype(v.dtype, jnp.inexact)}
-                discrete = {n: v for n, v in outputs.items() if n not in smooth}
+                leaves, arguments = {**parameters, **buffers}, filled(inputs, floating)
+                smooth, discrete, after = self.call_once(leaves, arguments, seed, numbers, draws, train)
                 return smooth, (discrete, after)
 
-            smooth, pull, (discrete, after) = jax.vjp(primal, dict(parameters), floating, has_aux=True)
+            smooth, pull, (discrete, after) = jax.vjp(primal, dict(parameters), floating(inputs), has_aux=True)
             param_grads, input_grads = pull({name: _weight(weights.get(name), value) for name, value in smooth.items()})
             return {**smooth, **discrete}, input_grads, param_grads, after
 
         return step
+
+
+def floating(inputs: tuple[Any, ...]) -> dict[str, Any]:
+    """The inputs that are differentiated, by leaf name."""
+    return {f"input[{i}]": x for i, x in enumerate(inputs) if jnp.issubdtype(x.dtype, jnp.floating)}
+
+
+def filled(inputs: tuple[Any, ...], floating: Leaves) -> tuple[Any, ...]:
+    """The inputs, with the differentiated ones put in their places."""
+    return tuple(floating.get(f"input[{i}]", x) for i, x in enumerate(inputs))
 
 
 def _weight(weight: Any, value: Any) -> Any:

@@ -50,6 +50,7 @@ class NnxProgram(JaxProgram):
     def bind(self, leaves: Leaves, *, train: bool) -> Any:
         """A module that holds these leaves, in the given mode."""
         flat = [(path, variable.replace(leaves[name])) for name, (path, variable) in self._variables.items()]
-        model = nnx.merge(self._graph, nnx.from_flat_state([*flat, *self._random.items()]))
+        fresh = [(path, variable.replace(variable.get_value())) for path, variable in self._random.items()]
+        model = nnx.merge(self._graph, nnx.from_flat_state([*flat, *fresh]))
         (model.train if train else model.eval)()
         return model

@@ -14,8 +14,10 @@ import torch
 from parity import structure
 from parity._errors import UsageError
 from parity.backends.base import Call
+from parity.backends.torch_noise import Recorder
 from parity.cotangents import cotangent
 from parity.formats import Precision
+from parity.noise import Draw
 from parity.record import Arrays, Record
 
 DTYPES: dict[str, torch.dtype] = {
@@ -39,6 +41,7 @@ class TorchProgram:
         self.model = model
         self.call = call
         self._at: dict[str, torch.nn.Module] = {}
+        self._quiet: set[bool] = set()
 
     def state(self) -> dict[str, np.ndarray]:
         """Names and values of `state_dict()`, in its order."""
@@ -67,15 +70,17 @@ class TorchProgram:
         train: bool,
         cotangents: Arrays | None,
         seed: int,
+        draws: tuple[Draw, ...] = (),
     ) -> Record:
-        """See `Program.run`; names are those of `state_dict`."""
+        """See `Program.run`; names are those of `state_dict`, and the draws are those that were made."""
         module = self.at(precision)
         load(module, state)
         module.train(train)
         with isolated(DTYPES[precision], seed):
             arguments = [to_torch(value, DTYPES[precision]) for value in inputs]
             floating = {f"input[{i}]": a.requires_grad_() for i, a in enumerate(arguments) if a.is_floating_point()}
-            result = self.call.of(module)(*(a.clone() if a.requires_grad else a for a in arguments))
+            with self._drawing(train, seed) as made:
+                result = self.call.of(module)(*(a.clone() if a.requires_grad else a for a in arguments))
             outputs = {name: torch.as_tensor(leaf) for name, leaf in structure.leaves(self.call.select(result))}
             parameters = {n: p for n, p in module.named_parameters() if p.requires_grad and p.is_floating_point()}
             wanted = {**floating, **parameters}
@@ -85,7 +90,19 @@ class TorchProgram:
             input_grads={name: gradients[name] for name in floating},
             param_grads={name: gradients[name] for name in parameters},
             buffers={name: to_numpy(value) for name, value in module.state_dict().items() if name not in parameters},
+            draws=tuple(made),
         )
+
+    @contextmanager
+    def _drawing(self, train: bool, seed: int) -> Generator[list[Draw]]:
+        """Gives every draw its numbers and lists them; a mode in which nothing was ever drawn is not watched again."""
+        if train in self._quiet:
+            yield []
+            return
+        with Recorder(seed) as recorder:
+            yield recorder.draws
+        if not recorder.draws:
+            self._quiet.add(train)
 
 
 def vector_jacobian(

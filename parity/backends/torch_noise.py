@@ -1,0 +1,158 @@
+"""Random operators of torch, answered from numbered uniform numbers instead of torch's generator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from parity.noise import OTHER, Draw, uniforms
+
+Transform = Callable[[Tensor, Tensor, tuple[Any, ...], dict[str, Any]], Tensor]
+
+
+class Recorder(TorchDispatchMode):
+    """While active, every random operator below autograd is recorded and takes its numbers from `uniforms`.
+
+    This level sees dropout of every kind, the dropout inside attention and between the layers of an LSTM, sampling
+    from distributions and explicit noise, because all of them end in a few operators.
+
+    Attributes:
+      draws: what was asked for, in order.
+    """
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self._seed = seed
+        self.draws: list[Draw] = []
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if torch.Tag.nondeterministic_seeded not in func.tags:
+            return func(*args, **kwargs)
+        name = func.overloadpacket.__name__
+        if name == "rrelu_with_noise":
+            return self._rrelu(*args, **kwargs)
+        if name == "native_dropout":
+            return self._dropout(*args)
+        found = func(*args, **kwargs)
+        kind, transform = TRANSFORMS.get(name, (OTHER, None))
+        if kind == "categorical" and found.shape[-1] > 1 and True in args:  # several draws with replacement
+            kind, transform = OTHER, None
+        shape = tuple((args[0] if kind == "categorical" else found).shape)
+        numbers = self._take(Draw(kind, shape, _chance(name, args)))
+        return found if transform is None else found.copy_(transform(found, numbers, args, kwargs))
+
+    def _take(self, draw: Draw) -> Tensor:
+        """Records a draw and returns its uniform numbers."""
+        self.draws.append(draw)
+        return torch.from_numpy(uniforms(self._seed, len(self.draws) - 1, draw.shape))
+
+    def _rrelu(
+        self, x: Tensor, noise: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, *_: Any
+    ) -> Tensor:
+        if not training:
+            return torch.where(x >= 0, x, x * (lower + upper) / 2)
+        slope = lower + (upper - lower) * self._take(Draw("uniform", tuple(x.shape))).to(x.dtype)
+        noise.copy_(torch.where(x <= 0, slope, torch.ones_like(x)))
+        return x * noise
+
+    def _dropout(self, x: Tensor, p: float, train: bool | None) -> tuple[Tensor, Tensor]:
+        if train is False or p == 0:
+            return x.clone(), torch.ones_like(x, dtype=torch.bool)
+        keep = self._take(Draw("bernoulli", tuple(x.shape), 1 - p)) < 1 - p
+        return x * keep / (1 - p), keep
+
+
+def _chance(name: str, args: tuple[Any, ...]) -> float | None:
+    """The single probability of a bernoulli operator."""
+    if name == "bernoulli_" and len(args) < 2:
+        return 0.5
+    return float(args[1]) if name.startswith("bernoulli") and len(args) > 1 and isinstance(args[1], float) else None
+
+
+def _bernoulli(found: Tensor, u: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    return u < (args[1] if len(args) > 1 else args[0])
+
+
+def _bernoulli_in_place(found: Tensor, u: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    return u < (args[1] if len(args) > 1 else kwargs.get("p", 0.5))
+
+
+def _uniform(found: Tensor, u: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    low, high = _pair(args[1:], kwargs, ("from", "to"), (0.0, 1.0))
+    return low + (high - low) * u
+
+
+def _unit(found: Tensor, u: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    return u
+
+
+def _standard_normal(found: Tensor, u: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    return torch.special.ndtri(u)
+
+
+def _normal_in_place(found: Tensor, u: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    mean, std = _pair(args[1:], kwargs, ("mean", "std"), (0.0, 1.0))
+    return mean + std * torch.special.ndtri(u)
+
+
+def _normal(found: Tensor, u: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    mean, std = _pair(args, kwargs, ("mean", "std"), (0.0, 1.0))
+    return mean + std * torch.special.ndtri(u)
+
+
+def _exponential(found: Tensor, u: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    return -torch.log1p(-u) / (args[1] if len(args) > 1 else kwargs.get("lambd", 1.0))
+
+
+def _categorical(found: Tensor, u: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    scores = torch.log(args[0].double()) - torch.log(-torch.log1p(-u))
+    return scores.topk(found.shape[-1], dim=-1).indices
+
+
+def _integers(found: Tensor, u: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    bounds = [value for value in args if isinstance(value, int)]
+    low, high = (0, bounds[0]) if len(bounds) == 1 else bounds[:2]
+    return torch.floor(low + (high - low) * u)
+
+
+def _permutation(found: Tensor, u: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    return torch.argsort(u)
+
+
+def _pair(
+    args: tuple[Any, ...], kwargs: dict[str, Any], names: tuple[str, str], default: tuple[float, float]
+) -> tuple[Any, Any]:
+    """Two parameters given by place, by name, or not at all."""
+    named = [kwargs.get(name, value) for name, value in zip(names, default, strict=True)]
+    given = [*args[:2], *named[len(args[:2]) :]]
+    return given[0], given[1]
+
+
+TRANSFORMS: Mapping[str, tuple[str, Transform]] = MappingProxyType(
+    {
+        "bernoulli": ("bernoulli", _bernoulli),
+        "bernoulli_": ("bernoulli", _bernoulli_in_place),
+        "rand": ("uniform", _unit),
+        "rand_like": ("uniform", _unit),
+        "uniform_": ("uniform", _uniform),
+        "uniform": ("uniform", _uniform),
+        "randn": ("normal", _standard_normal),
+        "randn_like": ("normal", _standard_normal),
+        "normal_": ("normal", _normal_in_place),
+        "normal": ("normal", _normal),
+        "exponential_": ("exponential", _exponential),
+        "multinomial": ("categorical", _categorical),
+        "randint": ("integers", _integers),
+        "randint_like": ("integers", _integers),
+        "randperm": ("permutation", _permutation),
+    }
+)
+"""Kind and meaning of every operator whose numbers are given; a random operator that is not here is `other`."""

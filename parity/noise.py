@@ -1,0 +1,147 @@
+"""The same random numbers on both sides: the reference's draws are numbered, and the candidate's are matched to them.
+
+Neither framework's generator is used. The k-th draw of the reference is a transform of uniform numbers that follow from
+the example's seed and k alone; a draw of the candidate takes the numbers of the reference's draw that it corresponds
+to. What is compared is then the use of the numbers: rate, scale, shape and place. Whether a candidate's own keys are
+fresh is another matter, and read off separately (`parity.checks.randomness`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+
+GRID = 2.0**24
+"""Uniform numbers are odd multiples of 1 / GRID: exact in float32 too, and never 0 or 1."""
+
+OTHER = "other"
+"""Kind of a draw whose numbers cannot be given: gamma, Poisson, and the like."""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One request for random numbers.
+
+    Attributes:
+      kind: `bernoulli`, `uniform`, `normal`, `exponential`, `gumbel`, `categorical`, `integers`, `permutation`, or
+        `other` for what cannot be injected.
+      shape: of the uniform numbers behind it.
+      chance: probability of a one, for a bernoulli draw with a single known probability.
+    """
+
+    kind: str
+    shape: tuple[int, ...]
+    chance: float | None = None
+
+    def __str__(self) -> str:
+        chance = "" if self.chance is None else f" with p = {self.chance:.6g}"
+        return f"{self.kind}{chance} of shape {list(self.shape)}"
+
+
+@dataclass(frozen=True)
+class Request:
+    """A draw of the candidate, and the number of the reference's draw whose numbers it got; None for none."""
+
+    draw: Draw
+    source: int | None
+
+
+def uniforms(seed: int, index: int, shape: tuple[int, ...]) -> np.ndarray:
+    """The uniform numbers of the reference's draw `index` in the example of `seed`.
+
+    Args:
+      seed: of the example.
+      index: number of the draw, from 0.
+      shape: of the numbers.
+
+    Returns:
+      float64 array in (0, 1), every element an odd multiple of 2⁻²⁴.
+
+    Example:
+      >>> numbers = uniforms(0, 1, (2, 3))
+      >>> numbers.shape, bool((numbers.astype(np.float32) == numbers).all())
+      ((2, 3), True)
+    """
+    steps = np.random.default_rng([seed, 2, index]).integers(0, int(GRID) // 2, shape)
+    return (2.0 * steps + 1.0) / GRID
+
+
+def match(wanted: Draw, recorded: Sequence[Draw], used: Collection[int]) -> int | None:
+    """The reference's draw that a candidate's draw corresponds to: the first unused one that is most alike.
+
+    Alike means, best first: the same sizes in the same order, kind and chance; the same sizes in any order, kind and
+    chance; the same number of elements, kind and chance; then the same three without kind and chance, so that a wrong
+    rate meets the numbers that it got wrong.
+
+    Example:
+      >>> layers = [Draw("bernoulli", (2, 3), 0.9), Draw("bernoulli", (5, 2), 0.8)]
+      >>> match(Draw("bernoulli", (2, 5), 0.8), layers, ()), match(Draw("normal", (7,)), layers, ())
+      (1, None)
+    """
+    free = [index for index in range(len(recorded)) if index not in used and recorded[index].kind != OTHER]
+    exact = [i for i in free if recorded[i].kind == wanted.kind and _same_chance(recorded[i].chance, wanted.chance)]
+    for among in (exact, free):
+        for alike in (_same_shape, _same_sizes, _same_count):
+            found = [i for i in among if alike(recorded[i].shape, wanted.shape)]
+            if found:
+                return found[0]
+    return None
+
+
+def oriented(numbers: Any, shape: tuple[int, ...]) -> Any:
+    """An array's elements in another shape of the same sizes.
+
+    Axes are matched by size. Where several orders fit, channels are taken to move between the second and the last
+    place; sizes that only multiply to the same number are a reshape.
+
+    Args:
+      numbers: array of numpy or JAX.
+      shape: wanted; as many elements.
+
+    Returns:
+      The array, transposed or reshaped.
+
+    Example:
+      >>> oriented(np.zeros((2, 3, 5, 5)), (2, 5, 5, 3)).shape
+      (2, 5, 5, 3)
+    """
+    axes = _order(tuple(numbers.shape), shape)
+    return numbers.reshape(shape) if axes is None else numbers.transpose(axes)
+
+
+def ambiguous(draw: Draw) -> bool:
+    """Whether equal sizes leave it open how the axes of a draw correspond."""
+    sizes = [size for size in draw.shape if size > 1]
+    return len(set(sizes)) < len(sizes)
+
+
+def _order(source: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The axes of `source` that give `shape`, or None where a reshape is needed."""
+    if not _same_sizes(source, shape):
+        return None
+    rank = len(shape)
+    identity = tuple(range(rank))
+    to_last, to_second = (0, *range(2, rank), 1), (0, rank - 1, *range(1, rank - 1))
+    common = (identity, to_last, to_second) if rank > 2 else (identity,)
+    return next(axes for axes in (*common, *permutations(identity)) if tuple(source[a] for a in axes) == shape)
+
+
+def _same_chance(one: float | None, other: float | None) -> bool:
+    return one is other is None or (one is not None and other is not None and math.isclose(one, other, rel_tol=1e-6))
+
+
+def _same_shape(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    return one == other
+
+
+def _same_sizes(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    return sorted(one) == sorted(other)
+
+
+def _same_count(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    return math.prod(one) == math.prod(other)
