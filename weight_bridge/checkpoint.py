@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from weight_bridge._errors import CheckpointError, UsageError
-from weight_bridge.readers import index_file, live, pickle_file, safetensors_file
+from weight_bridge.readers import converted, index_file, live, pickle_file, safetensors_file
 from weight_bridge.spec import Array, Spec
 from weight_bridge.structure import Layer
 
@@ -25,12 +24,14 @@ class SourceTensor:
       spec: shape and dtype.
       read: returns the array, a view where possible; called at most once per use.
       storage: what identifies its elements in memory, equal for tied tensors; None where a format cannot share.
+      readable: whether there are elements; a module on the meta device has none.
     """
 
     name: str
     spec: Spec
     read: Callable[[], Array]
     storage: Hashable = None
+    readable: bool = True
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def open_checkpoint(what: Any, *, key: str | None = None) -> Checkpoint:
         path = Path(what)
         return Checkpoint(str(path), _tensors(_open_path(path, key)))
     if live.is_module(what):
-        return Checkpoint(type(what).__name__, _tensors(live.module_tensors(what)), live.module_layers(what))
+        return open_module(what)
     if isinstance(what, Mapping):
         return Checkpoint("the state dict", _tensors(live.state_tensors(live.descend(what, key))))  # pyright: ignore[reportUnknownArgumentType]
     raise UsageError(f"a checkpoint is a path, a state dict or a torch module, got {type(what).__name__}")
@@ -95,16 +96,58 @@ def _tensors(found: Found) -> dict[str, SourceTensor]:
     return {name: SourceTensor(name, spec, read, storage) for name, (spec, read, storage) in found.items()}
 
 
+def open_module(module: Any) -> Checkpoint:
+    """Opens a live torch module; on the meta device its tensors have shapes and no elements."""
+    tensors = _tensors(live.module_tensors(module))
+    empty = {name for name, value in module.state_dict().items() if value.device.type == "meta"}
+    marked = {name: replace(tensor, readable=name not in empty) for name, tensor in tensors.items()}
+    return Checkpoint(type(module).__name__, marked, live.module_layers(module))
+
+
+def open_path(path: Path, *, suffix: str) -> Checkpoint:
+    """Opens a file as the kind that a suffix says, whatever its own name."""
+    return Checkpoint(str(path), _tensors(_open_file(path, suffix, None)))
+
+
+def open_converted(path: Path, file_format: str | None = None) -> Checkpoint:
+    """Opens a converted state: safetensors, Flax msgpack or an Orbax folder, found out unless said.
+
+    Args:
+      path: the file or folder.
+      file_format: `safetensors`, `msgpack` or `orbax`.
+
+    Raises:
+      UsageError: no such path.
+      CheckpointError: it cannot be read.
+    """
+    if not path.exists():
+        raise UsageError(f"{path}: no such file or folder")
+    if file_format == "orbax" or (file_format is None and path.is_dir() and converted.is_orbax(path)):
+        return Checkpoint(str(path), _tensors(converted.orbax_tensors(path)))
+    if path.is_dir() and (path / "model.msgpack").exists():
+        path = path / "model.msgpack"
+    if file_format == "msgpack" or path.suffix == ".msgpack":
+        return Checkpoint(str(path), _tensors(converted.msgpack_tensors(path)))
+    return Checkpoint(str(path), _tensors(safetensors_file.tensors(path) if file_format else _open_path(path, None)))
+
+
 def _open_path(path: Path, key: str | None) -> Found:
     if not path.exists():
         raise UsageError(f"{path}: no such file or folder")
     if path.is_dir():
         return _open_path(_inside(path), key)
-    if path.suffix == ".safetensors":
+    try:
+        return _open_file(path, path.suffix, key)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def _open_file(path: Path, suffix: str, key: str | None) -> Found:
+    if suffix == ".safetensors":
         return _unkeyed(safetensors_file.tensors(path), path, key)
     if path.name.endswith(".index.json"):
         return _unkeyed(index_file.tensors(path, _open_shard), path, key)
-    if path.suffix in PICKLES:
+    if suffix in PICKLES:
         return pickle_file.tensors(path, key)
     raise UsageError(
         f"{path}: not a kind of checkpoint that is read; expected .safetensors, .safetensors.index.json, "
@@ -147,8 +190,3 @@ def describe(checkpoint: Checkpoint) -> list[dict[str, Any]]:
         }
         for name, tensor in checkpoint.tensors.items()
     ]
-
-
-def describe_json(checkpoint: Checkpoint) -> str:
-    """Returns `describe` as one JSON object."""
-    return json.dumps({"checkpoint": checkpoint.origin, "tensors": describe(checkpoint)}, indent=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,11 +26,11 @@ def source_layers(source: Any) -> Mapping[str, Layer]:
     return live.module_layers(source_module(source))
 
 
-def source_module(source: Any) -> Any:
-    """Returns the module itself, on the meta device where its constructor allows that."""
+def source_module(source: Any, *, meta: bool = True) -> Any:
+    """Returns the module itself; on the meta device, where its constructor allows that, unless values are wanted."""
     built: Any = resolve(source, "source") if isinstance(source, str) else source
     if callable(built) and not live.is_module(built):
-        built = _on_meta(built, str(source))
+        built = _built(built, str(source), meta=meta)
     if not live.is_module(built):
         raise UsageError(
             f"source {source!r}: expected a torch.nn.Module or a callable that returns one, got {type(built).__name__}"
@@ -37,14 +38,15 @@ def source_module(source: Any) -> Any:
     return built
 
 
-def _on_meta(build: Any, origin: str) -> Any:
+def _built(build: Any, origin: str, *, meta: bool) -> Any:
     import torch
 
-    try:
-        with torch.device("meta"):
+    if meta:
+        with (
+            contextlib.suppress(Exception),
+            torch.device("meta"),
+        ):  # some compute with values
             return build()
-    except Exception:  # a constructor that computes with values cannot run on the meta device
-        pass
     try:
         return build()
     except Exception as error:

@@ -1,0 +1,118 @@
+"""Atomic appearance: written beside its place under a hidden name, renamed when it is proved complete."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+
+from weight_bridge._errors import WriteError
+
+PARTIAL = ".partial"
+
+
+@dataclass
+class Stage:
+    """A hidden place beside the final one."""
+
+    out: Path
+    at: Path
+    committed: bool = False
+
+    def commit(self) -> None:
+        """Gives the output its name, in one step, and makes the name durable."""
+        if self.out.is_dir() and any(self.out.iterdir()):
+            raise WriteError(f"{self.out}: a folder with content is there already; name another place")
+        self.at.replace(self.out)
+        _sync_folder(self.out.parent)
+        self.committed = True
+
+
+@contextlib.contextmanager
+def staged(out: Path) -> Generator[Stage]:
+    """Offers a hidden place for an output; whatever goes wrong, the folder ends as it was.
+
+    Args:
+      out: the final path, whose folder is made if need be.
+
+    Yields:
+      The stage; what stands at `stage.at` when `stage.commit()` is called becomes `out`.
+
+    Raises:
+      WriteError: the place cannot be written: read-only, full, or taken by a folder.
+    """
+    made = _made_folders(out)
+    stage = Stage(out, out.with_name(f".{out.name}.{os.getpid()}{PARTIAL}"))
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        for stale in _abandoned(out):
+            _remove(stale)
+        yield stage
+    except OSError as error:
+        raise WriteError(f"{out}: cannot be written: {error.strerror or error}; nothing was left behind") from error
+    finally:
+        if not stage.committed:
+            _remove(stage.at)
+            for folder in made:
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
+
+
+def sync_file(path: Path) -> None:
+    """Brings a file's content to the disk."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _made_folders(out: Path) -> list[Path]:
+    """Folders that have to be made for the output, innermost first."""
+    missing: list[Path] = []
+    folder = out.parent
+    while not folder.exists():
+        missing.append(folder)
+        folder = folder.parent
+    return missing
+
+
+def _abandoned(out: Path) -> list[Path]:
+    """Partial outputs of runs that were killed: their process is gone."""
+    found: list[Path] = []
+    for path in out.parent.glob(f".{_escaped(out.name)}.*{PARTIAL}"):
+        process = path.name[len(out.name) + 2 : -len(PARTIAL)]
+        if process.isdigit() and not _runs(int(process)):
+            found.append(path)
+    return found
+
+
+def _escaped(name: str) -> str:
+    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # some file systems cannot sync a folder
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
