@@ -47,6 +47,15 @@ DEAD_SCALE = 1e-6
 HIDDEN_FLOAT32 = 2e-6
 """A float64 error under this, with a float32 conversion found on either side, is a precision mode."""
 
+MODULE_BOUND = 1e-12
+"""Largest relative error of one right module on the reference's own float64 input (measured: up to 2e-15)."""
+
+SAME_VALUES = 1e-9
+"""Relative distance below which two float64 arrays hold the same values, for reading off how they are laid out."""
+
+EXPLAINED = 0.9
+"""Share of an error that must vanish under a suspected mistake before the mistake is called its cause."""
+
 
 @dataclass(frozen=True)
 class Override:

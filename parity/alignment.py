@@ -1,0 +1,197 @@
+"""Which module of the reference corresponds to which of the candidate: by the weights they hold, then by names and order."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from parity.trace import ModuleCall, Trace
+
+
+class Step(Protocol):
+    """What a step of a weight mapping tells about modules."""
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Torch names."""
+        ...
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """JAX paths."""
+        ...
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """Two calls that do the same work.
+
+    Attributes:
+      reference: on the torch side.
+      candidate: on the JAX side.
+      by_weights: they hold corresponding weights, which leaves no doubt.
+    """
+
+    reference: ModuleCall
+    candidate: ModuleCall
+    by_weights: bool
+
+
+def align(
+    reference: Trace, candidate: Trace, steps: Sequence[Step], first_name: Mapping[str, str]
+) -> tuple[Aligned, ...]:
+    """Pairs the calls of two traces.
+
+    Modules that hold the same set of weights are a pair; of several around the same weights, the innermost are, and
+    others where their names agree. What holds no weights is paired by name, kind and position between neighbours that
+    are settled. A module without a counterpart belongs to the smallest pair around it.
+
+    Args:
+      reference: torch side.
+      candidate: JAX side.
+      steps: of the weight mapping; none where weights were not carried.
+      first_name: torch name of a shared parameter → its first name.
+
+    Returns:
+      Pairs by when they begin on the torch side; the models themselves come first.
+    """
+    settled = {reference.root.order: candidate.root.order}
+    for name, path in _by_weights(reference, candidate, steps, first_name).items():
+        ours = [call for call in reference.calls if call.name == name]
+        theirs = [call for call in candidate.calls if call.name == path]
+        if len(ours) == len(theirs):
+            settled |= {a.order: b.order for a, b in zip(ours, theirs, strict=True)}
+    sure = frozenset(settled)
+    for order in sorted(settled):
+        _fill(reference, candidate, order, settled)
+    return tuple(
+        Aligned(reference.calls[order], candidate.calls[settled[order]], order in sure) for order in sorted(settled)
+    )
+
+
+def tokens(name: str) -> tuple[str, ...]:
+    """A module's name without its side's conventions.
+
+    Example:
+      >>> tokens("encoder.layers.0.selfAttn") == tokens("encoder/layers_0/self_attn")
+      True
+    """
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
+    return tuple(part for part in re.split(r"[./_]+", spaced.lower()) if part and part != "layers")
+
+
+def _by_weights(
+    reference: Trace, candidate: Trace, steps: Sequence[Step], first_name: Mapping[str, str]
+) -> dict[str, str]:
+    """Torch name → path of modules that hold corresponding weights."""
+    ours: dict[frozenset[str], list[str]] = defaultdict(list)
+    theirs: dict[frozenset[str], list[str]] = defaultdict(list)
+    plain = [({first_name.get(n, n) for n in step.sources}, set(step.targets)) for step in steps]
+    for name in dict.fromkeys(call.name for call in reference.calls):
+        held = [targets for sources, targets in plain if all(_inside(s, name, ".") for s in sources)]
+        ours[frozenset().union(*held)].append(name)
+    prefixed = any(path.startswith("params/") for _, targets in plain for path in targets)
+    every = [path for _, targets in plain for path in targets]
+    for path in dict.fromkeys(call.name for call in candidate.calls):
+        held = frozenset(t for t in every if _inside(t.split("/", 1)[1] if prefixed else t, path, "/"))
+        theirs[held].append(path)
+    pairs: dict[str, str] = {}
+    for weights, names in ours.items():
+        if weights and weights in theirs:
+            pairs |= _nested(names, theirs[weights])
+    return pairs
+
+
+def _nested(names: list[str], paths: list[str]) -> dict[str, str]:
+    """Pairs modules that are nested around the same weights: the innermost, and others of the same name."""
+    names, paths = sorted(names, key=len), sorted(paths, key=len)
+    if len(names) == len(paths):
+        return dict(zip(names, paths, strict=True))
+    pairs = {names[-1]: paths[-1]}
+    free = paths[:-1]
+    for name in names[:-1]:
+        alike = next((path for path in free if tokens(path) == tokens(name)), None)
+        if alike is not None:
+            pairs[name] = alike
+            free.remove(alike)
+    return pairs
+
+
+def _fill(reference: Trace, candidate: Trace, order: int, settled: dict[int, int]) -> None:
+    """Pairs what is unsettled directly within a settled pair, between settled neighbours; then within those in turn."""
+    taken = set(settled.values())
+    ours = _own(reference, order, set(settled))
+    theirs = _own(candidate, settled[order], taken)
+    bounds = sorted((a, b) for a, b in settled.items() if a > order)
+    for mine, other in _gaps(ours, theirs, bounds):
+        for a, b in _similar(mine, other, reference.calls[order].name, candidate.calls[settled[order]].name):
+            settled[a.order] = b.order
+            _fill(reference, candidate, a.order, settled)
+
+
+def _own(trace: Trace, order: int, settled: set[int]) -> list[ModuleCall]:
+    """Unsettled calls within a call that lie within no other settled one."""
+    within, found = {order}, list[ModuleCall]()
+    for call in trace.calls[order + 1 :]:
+        if call.parent in within and call.order not in settled:
+            within.add(call.order)
+            found.append(call)
+    return found
+
+
+def _gaps(
+    ours: list[ModuleCall], theirs: list[ModuleCall], bounds: list[tuple[int, int]]
+) -> list[tuple[list[ModuleCall], list[ModuleCall]]]:
+    """Unsettled calls of both sides that lie between the same settled ones."""
+    edges: list[tuple[int, int]] = []
+    for a, b in bounds:  # neighbours whose order differs between the sides bound nothing
+        if not edges or b > edges[-1][1]:
+            edges.append((a, b))
+    slots: dict[int, tuple[list[ModuleCall], list[ModuleCall]]] = defaultdict(lambda: ([], []))
+    for call in ours:
+        slots[sum(a < call.order for a, _ in edges)][0].append(call)
+    for call in theirs:
+        slots[sum(b < call.order for _, b in edges)][1].append(call)
+    return [slot for slot in slots.values() if slot[0] and slot[1]]
+
+
+def _similar(
+    ours: list[ModuleCall], theirs: list[ModuleCall], name: str, path: str
+) -> list[tuple[ModuleCall, ModuleCall]]:
+    """The best pairs in order, by names below the parents and by kinds; one against one needs no resemblance."""
+    score = [[_likeness(a, b, name, path) for b in theirs] for a in ours]
+    best = [[0.0] * (len(theirs) + 1) for _ in range(len(ours) + 1)]
+    for i in reversed(range(len(ours))):
+        for j in reversed(range(len(theirs))):
+            both = score[i][j] + best[i + 1][j + 1] if score[i][j] else 0.0
+            best[i][j] = max(both, best[i + 1][j], best[i][j + 1])
+    pairs, i, j = list[tuple[ModuleCall, ModuleCall]](), 0, 0
+    while i < len(ours) and j < len(theirs):
+        if score[i][j] and best[i][j] == score[i][j] + best[i + 1][j + 1]:
+            pairs.append((ours[i], theirs[j]))
+            i, j = i + 1, j + 1
+        elif best[i][j] == best[i + 1][j]:
+            i += 1
+        else:
+            j += 1
+    return pairs or ([(ours[0], theirs[0])] if len(ours) == len(theirs) == 1 else [])
+
+
+def _likeness(a: ModuleCall, b: ModuleCall, name: str, path: str) -> float:
+    """How much two calls look like each other; 0 for not at all."""
+    ours, theirs = tokens(a.name[len(name) :]), tokens(b.name[len(path) :])
+    kind, other = _kind(a.kind), _kind(b.kind)
+    same_kind = bool(kind) and bool(other) and (kind in other or other in kind)
+    return 2.0 * (ours == theirs) + (ours[-1:] == theirs[-1:]) + 1.5 * same_kind
+
+
+def _kind(kind: str) -> str:
+    """A class's or function's name without dimensions."""
+    return re.sub(r"[^a-z]|\dd", "", kind.lower())
+
+
+def _inside(leaf: str, module: str, separator: str) -> bool:
+    return not module or leaf.startswith(module + separator)
