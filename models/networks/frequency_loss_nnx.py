@@ -72,9 +72,7 @@ class FocalFrequencyLoss:
         m = m / (m.max() if self.batch_matrix else m.max((-2, -1), keepdims=True))
         return jnp.where(jnp.isnan(m), 0, m).clip(0, 1)
 
-    def __call__(
-        self, pred: Array, target: Array, matrix: Array | None = None, mean_batch: bool = True
-    ) -> Array:
+    def __call__(self, pred: Array, target: Array, matrix: Array | None = None, mean_batch: bool = True) -> Array:
         """Compare images.
 
         Args:

@@ -69,9 +69,7 @@ class FocalFrequencyLoss:
         m = m / (m.max() if self.batch_matrix else m.amax((-2, -1), keepdim=True))
         return m.masked_fill(m.isnan(), 0).clamp(0, 1)
 
-    def __call__(
-        self, pred: Tensor, target: Tensor, matrix: Tensor | None = None, mean_batch: bool = True
-    ) -> Tensor:
+    def __call__(self, pred: Tensor, target: Tensor, matrix: Tensor | None = None, mean_batch: bool = True) -> Tensor:
         """Compare images.
 
         Args:
