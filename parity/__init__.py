@@ -13,9 +13,10 @@ from parity.harness import check, compare
 from parity.layout import Layout
 from parity.pair import Pair
 from parity.report import Cause, Divergence, Report, Result
-from parity.strategies import Input, configs, distinct, mask, positive, real, tokens, unit
+from parity.strategies import Input, configs, counts, distinct, mask, positive, real, tokens, unit
 from parity.suite import as_test, given
 from parity.tolerance import Override
+from parity.weights import perturb
 
 __all__ = [
     "CHECKS",
@@ -36,9 +37,11 @@ __all__ = [
     "check",
     "compare",
     "configs",
+    "counts",
     "distinct",
     "given",
     "mask",
+    "perturb",
     "positive",
     "real",
     "tokens",

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from parity.strategies.configs import configs, distinct
-from parity.strategies.inputs import PROFILES, Input, mask, positive, real, tokens, unit
+from parity.strategies.inputs import PROFILES, Input, counts, mask, positive, real, tokens, unit
 
-__all__ = ["PROFILES", "Input", "configs", "distinct", "mask", "positive", "real", "tokens", "unit"]
+__all__ = ["PROFILES", "Input", "configs", "counts", "distinct", "mask", "positive", "real", "tokens", "unit"]

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-Kind = Literal["real", "positive", "unit", "tokens", "mask"]
+Kind = Literal["real", "positive", "unit", "counts", "tokens", "mask"]
 
 PROFILES: Mapping[str, Callable[[np.ndarray], np.ndarray]] = MappingProxyType(
     {
@@ -29,7 +29,7 @@ class Input:
 
     Attributes:
       shape: in the reference's layout.
-      kind: `real` numbers, `positive` ones, `unit` for [0, 1], `tokens` for integers below `high`, boolean `mask`.
+      kind: `real` numbers, `positive` ones, `unit` for [0, 1], `counts`, `tokens` for integers below `high`, boolean `mask`.
       high: number of tokens, for `tokens`.
       profiles: names of `PROFILES` that a real input may take.
       scale: multiplies real values, for models whose dynamics bound their inputs.
@@ -57,6 +57,8 @@ class Input:
             return rng.random(self.shape) < 0.7
         if self.kind == "unit":
             return rng.random(self.shape)
+        if self.kind == "counts":
+            return rng.poisson(self.scale, self.shape).astype(np.float64)
         shape_values = PROFILES[profile if profile in self.profiles else self.profiles[0]]
         normal = np.asarray(shape_values(rng.standard_normal(self.shape))) * self.scale
         return np.exp(np.clip(normal, -20, 5)) if self.kind == "positive" else normal
@@ -75,6 +77,11 @@ def positive(*shape: int) -> Input:
 def unit(*shape: int) -> Input:
     """Numbers in [0, 1), uniform."""
     return Input(shape, "unit")
+
+
+def counts(*shape: int, rate: float = 2.0) -> Input:
+    """Floating non-negative whole numbers, Poisson of the given rate."""
+    return Input(shape, "counts", scale=rate)
 
 
 def tokens(*shape: int, vocabulary: int) -> Input:
