@@ -14,7 +14,6 @@ from typing import Annotated, Any
 import typer
 
 from weight_bridge import mapping as written
-from weight_bridge import tree
 from weight_bridge._errors import UsageError, WeightBridgeError
 from weight_bridge.bridge import plan as make_plan
 from weight_bridge.checkpoint import Checkpoint, describe, open_checkpoint, open_converted, open_module
@@ -209,9 +208,16 @@ def _plan(
     strict: bool,
     dtype: Dtype,
 ) -> Plan:
-    wanted = None if dtype is Dtype.keep else dtype.value
-    allowed = {"drop": drop or (), "allow_missing": allow_missing or (), "strict": strict, "dtype": wanted}
-    return make_plan(opened, tree.open_target(target), mapping=mapping, source=source, **allowed)  # pyright: ignore[reportArgumentType]
+    return make_plan(
+        opened,
+        target,
+        mapping=mapping,
+        source=source,
+        drop=drop or (),
+        allow_missing=allow_missing or (),
+        strict=strict,
+        dtype=None if dtype is Dtype.keep else dtype.value,
+    )
 
 
 def _base(source: str, key: str | None) -> Checkpoint:

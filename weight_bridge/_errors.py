@@ -8,7 +8,10 @@ WeightBridgeError
 ├── PlanError            names, types and shapes do not settle every tensor and every leaf
 ├── ConversionError      the numbers themselves are refused (NaN, tied tensors that differ, overflow)
 ├── WriteError           the output could not be written; what stood there before is untouched
-└── VerificationError    what was read back is not what the checkpoint holds
+├── VerificationError    what was read back is not what the checkpoint holds
+└── MisfitError          a transform cannot take arrays of these shapes
+    └── Misfit           two layers cannot correspond
+        └── Undecided    two layers correspond, but more than one transform fits and nothing decides
 """
 
 from __future__ import annotations
@@ -60,3 +63,15 @@ class WriteError(WeightBridgeError):
 
 class VerificationError(WeightBridgeError):
     """What was read back is not what the checkpoint holds."""
+
+
+class MisfitError(WeightBridgeError):
+    """A transform cannot take arrays of these shapes."""
+
+
+class Misfit(MisfitError):
+    """Two layers cannot correspond; the text says why."""
+
+
+class Undecided(Misfit):
+    """Two layers correspond, but more than one transform fits and nothing decides between them."""

@@ -85,7 +85,7 @@ def open_checkpoint(what: Any, *, key: str | None = None) -> Checkpoint:
     if live.is_module(what):
         return open_module(what)
     if isinstance(what, Mapping):
-        return Checkpoint("the state dict", _tensors(live.state_tensors(live.descend(what, key))))  # pyright: ignore[reportUnknownArgumentType]
+        return Checkpoint("the state dict", _tensors(live.state_tensors(live.descend(what, key))))
     raise UsageError(f"a checkpoint is a path, a state dict or a torch module, got {type(what).__name__}")
 
 

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from collections.abc import Mapping as AnyMapping
 from dataclasses import dataclass
 
+from weight_bridge._errors import Misfit
 from weight_bridge.checkpoint import Checkpoint
-from weight_bridge.conventions import Misfit, draft
+from weight_bridge.conventions import draft
 from weight_bridge.mapping import Mapping, Pairing, Rule, fill, match
 from weight_bridge.names import align
 from weight_bridge.pairing import Match, Pairs, Tie, pair

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from weight_bridge._errors import MisfitError
 from weight_bridge.spec import Spec
-from weight_bridge.transforms import Arrays, Information, MisfitError, Specs, Transform
+from weight_bridge.transforms import Arrays, Information, Specs, Transform
 
 
 def _alike(specs: Specs, who: Transform) -> Spec:

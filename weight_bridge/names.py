@@ -38,7 +38,8 @@ def tokens(parts: tuple[str, ...]) -> Tokens:
     found: list[str] = []
     for part in parts:
         snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", part).lower()
-        word, number = re.fullmatch(r"(.*?)_*(\d*)", snake).groups()  # pyright: ignore[reportOptionalMemberAccess]
+        number = snake[len(snake.rstrip("0123456789")) :]
+        word = snake.removesuffix(number).rstrip("_")
         found += [piece for piece in (word, str(int(number)) if number else "") if piece]
     return tuple(found)
 

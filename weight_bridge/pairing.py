@@ -10,7 +10,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from weight_bridge.conventions import Draft, Misfit, Undecided, draft
+from weight_bridge._errors import Misfit, Undecided
+from weight_bridge.conventions import Draft, draft
 from weight_bridge.names import Alignment, Tokens, align
 from weight_bridge.units import Unit
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping as AnyMapping
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from weight_bridge import infer
 from weight_bridge._dtypes import kind
-from weight_bridge._errors import PlanError
+from weight_bridge._errors import MisfitError, PlanError
 from weight_bridge.checkpoint import Checkpoint
 from weight_bridge.conventions.derivable import derivable
 from weight_bridge.mapping import Mapping, Rule, fill, match, pattern_matches
@@ -16,7 +16,7 @@ from weight_bridge.names import tokens
 from weight_bridge.plan import Ignored, Plan, Step, Unfilled, natural
 from weight_bridge.spec import Spec
 from weight_bridge.structure import Layer, Leaf, Target
-from weight_bridge.transforms import Cast, MisfitError, chain
+from weight_bridge.transforms import Cast, chain
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,8 @@ def make_plan(
     draft.explained |= inferred.explained
     for rule in inferred.rules:
         _add(draft, rule.source, rule.target, rule)
-    ignored += _unused(draft, [n for n in names if n not in draft.used])
+    told = {entry.name: entry.reason for entry in ignored}
+    ignored = _unused(draft, [n for n in checkpoint.tensors if n in told or (n in names and n not in draft.used)], told)
     unfilled += _empty(draft, [p for p in paths if p not in draft.filled])
     _refuse(draft)
     steps = sorted(draft.steps, key=lambda step: natural(step.targets[0]))
@@ -151,41 +152,49 @@ def _unlike(leaf: Leaf, names: tuple[str, ...], spec: Spec) -> str | None:
     return None
 
 
-def _unused(draft: _Draft, names: list[str]) -> list[Ignored]:
-    """Reasons for tensors that no step uses; those without one become problems."""
-    used = {name for step in draft.steps for name in step.sources}
-    first = {name: kept for names in draft.checkpoint.ties() for name in names for kept in names if kept in used}
-    aliases = _alias_sources(draft)
+def _unused(draft: _Draft, names: list[str], told: AnyMapping[str, str]) -> list[Ignored]:
+    """Reasons for tensors that no step uses, `told` ones by the mapping; those without one become problems."""
+    twins = _twins(draft)
     found: list[Ignored] = []
     for name in names:
         spec = draft.checkpoint.tensors[name].spec
-        reason = derivable(name, spec)
-        place = tokens(tuple(name.split(".")[:-1]))
-        if name in first:
-            found.append(Ignored(name, f"shares its storage with {first[name]}", first[name]))
-        elif (place, spec) in aliases:
-            twin, path = aliases[place, spec]
-            found.append(
-                Ignored(name, f"{path} is the leaf that {twin} fills; both must be equal", twin, must_equal=True)
-            )
-        elif reason is not None:
+        pattern = next((p for p in draft.allowance.drop if pattern_matches(p, name)), None)
+        twin = twins.get(name) or _alias(draft, name)
+        reason = (
+            told.get(name) or (twin and twin.reason) or derivable(name, spec) or (pattern and f"dropped by {pattern!r}")
+        )
+        if twin is not None:
+            found.append(replace(twin, reason=reason or twin.reason))
+        elif reason:
             found.append(Ignored(name, reason))
-        elif pattern := next((p for p in draft.allowance.drop if pattern_matches(p, name)), None):
-            found.append(Ignored(name, f"dropped by {pattern!r}"))
         else:
             draft.problems.append(f"{name} {spec}: no leaf of the target takes it; --drop '{name}' leaves it out")
     return found
 
 
-def _alias_sources(draft: _Draft) -> dict[tuple[tuple[str, ...], Spec], tuple[str, str]]:
-    """Places where a shared layer shows again: (place, spec of the tensor) → (tensor that fills it, path there)."""
-    found: dict[tuple[tuple[str, ...], Spec], tuple[str, str]] = {}
+def _twins(draft: _Draft) -> dict[str, Ignored]:
+    """Tensors whose storage a used tensor shares."""
+    used = {name for step in draft.steps for name in step.sources}
+    return {
+        name: Ignored(name, f"shares its storage with {kept}", kept)
+        for names in draft.checkpoint.ties()
+        for kept in names[::-1]
+        if kept in used
+        for name in names
+    }
+
+
+def _alias(draft: _Draft, name: str) -> Ignored | None:
+    """A tensor that stands where the target shows a leaf again that another tensor fills."""
+    place, spec = tokens(tuple(name.split(".")[:-1])), draft.checkpoint.tensors[name].spec
     for step in draft.steps:
-        if len(step.sources) == len(step.targets) == 1:
-            for alias in draft.leaves[step.targets[0]].aliases:
-                place = tokens(tuple(alias.split("/")[:-1]))
-                found[place, step.source_specs[0]] = (step.sources[0], alias)
-    return found
+        if len(step.sources) != 1 or len(step.targets) != 1 or step.source_specs[0] != spec:
+            continue
+        for alias in draft.leaves[step.targets[0]].aliases:
+            if tokens(tuple(alias.split("/")[:-1])) == place:
+                reason = f"{alias} is the leaf that {step.sources[0]} fills; both must be equal"
+                return Ignored(name, reason, step.sources[0], must_equal=True)
+    return None
 
 
 def _empty(draft: _Draft, paths: list[str]) -> list[Unfilled]:

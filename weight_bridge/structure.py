@@ -84,7 +84,7 @@ def simple_options(values: Mapping[str, Any]) -> dict[str, Option]:
 
     def simple(value: Any) -> bool:
         if isinstance(value, tuple):
-            return all(simple(item) for item in value)  # pyright: ignore[reportUnknownVariableType]
+            return all(simple(item) for item in value)
         return value is None or isinstance(value, bool | int | float | str)
 
     return {name: value for name, value in values.items() if not name.startswith("_") and simple(value)}

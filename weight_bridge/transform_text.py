@@ -76,7 +76,7 @@ def _argument(node: ast.expr) -> Any:
         return _transform(node)
     value = ast.literal_eval(node)
     if isinstance(value, list | tuple):
-        return tuple(value)  # pyright: ignore[reportUnknownArgumentType]
+        return tuple(value)
     if not isinstance(value, int | str) or isinstance(value, bool):
         raise ValueError(f"{value!r} is no number, text or list of numbers")
     return value

@@ -10,21 +10,18 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from weight_bridge._dtypes import holds, numpy_dtype
+from weight_bridge._errors import MisfitError
 from weight_bridge.spec import Array, Spec
 
 Arrays = tuple[Array, ...]
 Specs = tuple[Spec, ...]
 Information = Literal["exact", "folded", "lossy"]
-
-
-class MisfitError(ValueError):
-    """A transform cannot take arrays of these shapes."""
 
 
 class Transform(ABC):
@@ -53,13 +50,13 @@ class Transform(ABC):
 
     def __str__(self) -> str:
         name = type(self).__name__.lower()
+        values: dict[str, object] = vars(self)
         parts: list[str] = []
-        for field in fields(self):  # pyright: ignore[reportArgumentType]  # every final class is a dataclass
-            value = getattr(self, field.name)
-            if isinstance(value, tuple) and len(fields(self)) == 1:  # pyright: ignore[reportArgumentType]
+        for field, value in values.items():
+            if isinstance(value, tuple) and len(values) == 1:
                 parts.extend(str(item) for item in value)
             else:
-                parts.append(f"{field.name}={value!r}" if isinstance(value, str | tuple) else f"{field.name}={value}")
+                parts.append(f"{field}={value!r}" if isinstance(value, str | tuple) else f"{field}={value}")
         return f"{name}({', '.join(parts)})"
 
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol, cast
 
 from weight_bridge._dtypes import dtype_name
 from weight_bridge._errors import TargetError, UsageError
-from weight_bridge.spec import Array, Spec
+from weight_bridge.spec import Spec
 from weight_bridge.structure import Leaf, Target
 
 # Collections that linen, Haiku and exported structures put in front of a path; they name no module.
@@ -183,7 +183,7 @@ def leaf_at(path: str, spec: Spec) -> Leaf:
     return Leaf(path, spec, tuple(inner[:-1]), inner[-1], buffer=parts[0] in COLLECTIONS - {"params"})
 
 
-def nest(arrays: Mapping[str, Array]) -> dict[str, Any]:
+def nest(arrays: Mapping[str, Any]) -> dict[str, Any]:
     """Returns nested dicts from `/`-joined paths.
 
     Example:

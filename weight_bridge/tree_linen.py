@@ -72,7 +72,7 @@ def _abstract_init(module: Any, inputs: Any) -> Mapping[str, Any]:
 
 
 def _assemble(arrays: Mapping[str, Array]) -> dict[str, Any]:
-    return nest({path: device_array(array) for path, array in arrays.items()})  # pyright: ignore[reportArgumentType]
+    return nest({path: device_array(array) for path, array in arrays.items()})
 
 
 def _leaf(keys: tuple[str, ...], value: Any) -> Leaf:

@@ -90,9 +90,9 @@ def _children(value: Any) -> list[tuple[Any, Any]]:
     if isinstance(value, nnx.Variable | nnx.RngStream | nnx.Rngs):
         return []
     if isinstance(value, nnx.List | list | tuple):
-        return list(enumerate(value))  # pyright: ignore[reportUnknownArgumentType]
+        return list(enumerate(value))
     if isinstance(value, dict):
-        return sorted(value.items(), key=lambda item: str(item[0]))  # pyright: ignore[reportUnknownLambdaType]
+        return sorted(value.items(), key=lambda item: str(item[0]))
     if isinstance(value, nnx.Pytree):
         return [(name, child) for name, child in sorted(vars(value).items()) if not name.startswith("_pytree__")]
     return []

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from weight_bridge._errors import Misfit
 from weight_bridge.conventions.convolution import CONVOLUTION, CONVOLUTION_TRANSPOSED
 from weight_bridge.conventions.embedding import EMBEDDING
-from weight_bridge.conventions.family import Draft, Family, Misfit, Undecided
+from weight_bridge.conventions.family import Draft, Family
 from weight_bridge.conventions.linear import LINEAR
 from weight_bridge.conventions.normalization import BATCH_NORMALIZATION, NORMALIZATION
 from weight_bridge.conventions.parameter import PARAMETER
 from weight_bridge.names import words
 from weight_bridge.units import VALUE, Unit
 
-__all__ = ["FAMILIES", "Draft", "Family", "Misfit", "Undecided", "draft"]
+__all__ = ["FAMILIES", "Draft", "Family", "draft"]
 
 FAMILIES: tuple[Family, ...] = (
     LINEAR,

@@ -8,7 +8,8 @@ References: https://docs.jax.dev/en/latest/_autosummary/jax.lax.conv_transpose.h
 
 from __future__ import annotations
 
-from weight_bridge.conventions.family import Layout, LayoutFamily, Misfit
+from weight_bridge._errors import Misfit
+from weight_bridge.conventions.family import Layout, LayoutFamily
 from weight_bridge.transforms import Flip, Identity, Permute, Transform, chain
 from weight_bridge.units import Unit
 

@@ -11,8 +11,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from weight_bridge._errors import Misfit, MisfitError, Undecided
 from weight_bridge.spec import Spec
-from weight_bridge.transforms import IDENTITY, Identity, MisfitError, Reshape, Transform, chain
+from weight_bridge.transforms import IDENTITY, Identity, Reshape, Transform, chain
 from weight_bridge.units import Member, Unit
 
 
@@ -33,14 +34,6 @@ class Draft:
     transform: Transform
     proved: bool
     why: str
-
-
-class Misfit(MisfitError):
-    """Two units cannot correspond; the text says why."""
-
-
-class Undecided(Misfit):
-    """Two units correspond, but more than one transform fits and nothing decides between them."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from weight_bridge.conventions.family import Draft, Family, Misfit, wrong_shape
+from weight_bridge._errors import Misfit
+from weight_bridge.conventions.family import Draft, Family, wrong_shape
 from weight_bridge.transforms import Identity, Reshape
 from weight_bridge.units import VALUE, Unit
 

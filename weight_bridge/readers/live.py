@@ -40,8 +40,8 @@ def state_tensors(state: Mapping[str, Any]) -> dict[str, Entry]:
     """
     problems = [f"{name}: {fault}" for name, value in state.items() if (fault := _fault(value))]
     if problems:
-        nested = [name for name, value in state.items() if _holds_tensors(value)]
-        hint = f"; --key {' or --key '.join(nested)} picks a state dict inside" if nested else ""
+        nested = _places(state)
+        hint = f"; --key {' or --key '.join(nested)} picks the state dict inside" if nested else ""
         raise CheckpointError(f"not a state dict{hint}", problems)
     return {
         name: _tensor_entry(value) if is_tensor(value) else _array_entry(np.asarray(value))
@@ -78,15 +78,25 @@ def layer_of(module: Any) -> Layer:
 def _fault(value: Any) -> str | None:
     """Why a value of a state dict cannot be carried over, if so."""
     if is_tensor(value) and str(value.layout) != "torch.strided":
-        return f"a {value.layout} tensor, expected a dense one"
+        return f"{value.layout}, expected a dense tensor"
     if not is_tensor(value) and not isinstance(value, np.ndarray | np.generic):
-        return f"a {type(value).__name__}, expected a tensor"
+        return f"{type(value).__name__}, expected a tensor"
     dtype = dtype_name(value.dtype)
     return None if dtype in NATIVE or dtype in EXTENSIONS else f"dtype {dtype} is not known"
 
 
-def _holds_tensors(value: Any) -> bool:
-    return isinstance(value, Mapping) and any(is_tensor(item) for item in cast("Mapping[str, Any]", value).values())
+def _places(state: Mapping[str, Any], depth: int = 4) -> list[str]:
+    """Dotted keys of the mappings that hold nothing but tensors, outermost first."""
+    found: list[str] = []
+    for name, value in state.items():
+        if not isinstance(value, Mapping) or not value or not depth:
+            continue
+        inside = cast("Mapping[str, Any]", value)
+        if all(is_tensor(item) or isinstance(item, np.ndarray) for item in inside.values()):
+            found.append(str(name))
+        else:
+            found += [f"{name}.{place}" for place in _places(inside, depth - 1)]
+    return found
 
 
 def _array_entry(array: Array) -> Entry:
