@@ -1,0 +1,1 @@
+"""Embeddings, positions and tied heads."""

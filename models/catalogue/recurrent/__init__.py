@@ -1,0 +1,1 @@
+"""Recurrent layers, lengths and truncated histories."""
