@@ -11,6 +11,7 @@ from flax import nnx
 
 from models.networks import pointwise_nnx as F
 from models.networks.modules_nnx import RngsLike, as_rngs, default_float
+from models.networks.sizes import is_glu_like
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -164,11 +165,6 @@ _FUNCTIONS: dict[str, Callable[..., Array]] = {
 }
 _CLASSES: dict[str, type[nnx.Module]] = {"CRReLU": CRReLU, "PReLU": PReLU}
 NAMES = (*sorted([*_FUNCTIONS, *_CLASSES, "RReLU"]),)
-
-
-def is_glu_like(activation: str) -> bool:
-    """Say whether the activation halves its axis, so that the layer in front has to be twice as wide."""
-    return "glu" in activation.lower()
 
 
 class Activation(nnx.Module):

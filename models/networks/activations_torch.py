@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.networks.sizes import is_glu_like
+
 
 class _TanhExpFunction(torch.autograd.Function):
     """x·tanh(exp x) with its closed-form gradient, which is NaN once exp x overflows."""
@@ -101,11 +103,6 @@ _EXTRA: dict[str, type[nn.Module]] = {
     "CRReLU": CRReLU,
     "L2Norm": L2Norm,
 }
-
-
-def is_glu_like(activation: str) -> bool:
-    """Say whether the activation halves its axis, so that the layer in front has to be twice as wide."""
-    return "glu" in activation.lower()
 
 
 class Activation(nn.Module):

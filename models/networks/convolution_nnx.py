@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from flax import nnx
 
-from models.networks.activations_nnx import Activation, is_glu_like
+from models.networks.activations_nnx import Activation
 from models.networks.config import ConvConfig, PaddingMode
 from models.networks.kernels_nnx import Conv1d, Conv2d
 from models.networks.modules_nnx import Identity, RngsLike, Sequential, as_rngs, dropout
 from models.networks.norms_nnx import get_norm
 from models.networks.shuffle_nnx import HorizonShuffle, HorizonUnShuffle, PixelShuffle, PixelUnshuffle
+from models.networks.sizes import is_glu_like, scaled_width
 
 if TYPE_CHECKING:
     from jax import Array
@@ -30,13 +31,6 @@ def convolution_norm(cfg: ConvConfig, kind: str, in_width: int, out_width: int) 
         return get_norm(kind, **{**cfg.norm_cfg, "num_features": out_width})
     width = in_width if cfg.norm_first else out_width
     return get_norm(cfg.norm, **{**cfg.norm_cfg, "num_channels": width})
-
-
-def scaled_width(width: int, scale_factor: int, axes: int) -> int:
-    """Return the convolution's channels, so that `width` are left after shuffling `axes` axes."""
-    if scale_factor >= 0:
-        return width * max(scale_factor, 1) ** axes
-    return width // (-scale_factor) ** axes
 
 
 class ConvNormActivation(nnx.Module):

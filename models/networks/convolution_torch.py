@@ -6,10 +6,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from models.networks.activations_torch import Activation, is_glu_like
+from models.networks.activations_torch import Activation
 from models.networks.config import ConvConfig, PaddingMode
 from models.networks.norms_torch import get_norm
 from models.networks.shuffle_torch import HorizonShuffle, HorizonUnShuffle
+from models.networks.sizes import is_glu_like, scaled_width
 
 
 def convolution_norm(cfg: ConvConfig, kind: str, in_width: int, out_width: int) -> nn.Module:
@@ -25,13 +26,6 @@ def convolution_norm(cfg: ConvConfig, kind: str, in_width: int, out_width: int) 
         return get_norm(kind, **{**cfg.norm_cfg, "num_features": out_width})
     width = in_width if cfg.norm_first else out_width
     return get_norm(cfg.norm, **{**cfg.norm_cfg, "num_channels": width})
-
-
-def scaled_width(width: int, scale_factor: int, axes: int) -> int:
-    """Return the convolution's channels, so that `width` are left after shuffling `axes` axes."""
-    if scale_factor >= 0:
-        return width * max(scale_factor, 1) ** axes
-    return width // (-scale_factor) ** axes
 
 
 class ConvNormActivation(nn.Module):

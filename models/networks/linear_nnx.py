@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from flax import nnx
 
-from models.networks.activations_nnx import Activation, is_glu_like
+from models.networks.activations_nnx import Activation
 from models.networks.kernels_nnx import Linear
 from models.networks.modules_nnx import RngsLike, Sequential, as_rngs, dropout
 from models.networks.norms_nnx import get_norm
+from models.networks.sizes import is_glu_like
 
 if TYPE_CHECKING:
     from jax import Array

@@ -4,18 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-
-def check_patches(name: str, obs_shape: tuple[int, ...], patch_size: int) -> None:
-    """Assert that patches tile the image.
-
-    Args:
-        name: Who asks.
-        obs_shape: (C, H, W).
-        patch_size: Side of a patch.
-    """
-    assert all(size % patch_size == 0 for size in obs_shape[1:]), (
-        f"{name}: patches of {patch_size} × {patch_size} do not tile an image of {obs_shape[1]} × {obs_shape[2]}"
-    )
+from models.networks.sizes import check_patches
 
 
 class PatchEmbed(nn.Module):

@@ -1,4 +1,4 @@
-"""Size arithmetic of convolutions; no framework.
+"""Size arithmetic: widths of layers, sizes that convolutions make; no framework.
 
 In all of these n is a size, p padding, k kernel size, s stride, d dilation and op output padding.
 """
@@ -66,3 +66,28 @@ def conv_transpose_in_shape(shape: tuple[int, ...], p: int, k: int, s: int, d: i
 def output_padding_shape(a: tuple[int, ...], b: tuple[int, ...], p: int, k: int, s: int, d: int = 1) -> tuple[int, ...]:
     """Apply `output_padding` to every axis."""
     return tuple(output_padding(x, y, p, k, s, d) for x, y in zip(a, b, strict=True))
+
+
+def is_glu_like(activation: str) -> bool:
+    """Say whether the activation halves its axis, so that the layer in front has to be twice as wide."""
+    return "glu" in activation.lower()
+
+
+def scaled_width(width: int, scale_factor: int, axes: int) -> int:
+    """Return the convolution's channels, so that `width` are left after shuffling `axes` axes."""
+    if scale_factor >= 0:
+        return width * max(scale_factor, 1) ** axes
+    return width // (-scale_factor) ** axes
+
+
+def check_patches(name: str, obs_shape: tuple[int, ...], patch_size: int) -> None:
+    """Assert that patches tile the image.
+
+    Args:
+        name: Who asks.
+        obs_shape: (C, H, W).
+        patch_size: Side of a patch.
+    """
+    assert all(size % patch_size == 0 for size in obs_shape[1:]), (
+        f"{name}: patches of {patch_size} × {patch_size} do not tile an image of {obs_shape[1]} × {obs_shape[2]}"
+    )

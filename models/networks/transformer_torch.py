@@ -73,8 +73,8 @@ class PositionalEncoding(nn.Module):
         RuntimeError: An odd width; or, on a call, a longer input.
 
     Example:
-        >>> PositionalEncoding(4, 0.0, 5)(torch.zeros(1, 2, 4))[0, 1]
-        tensor([0.8415, 0.5403, 0.0100, 0.9999])
+        >>> PositionalEncoding(4, 0.0, 5)(torch.zeros(1, 2, 4))[0, 0]
+        tensor([0., 1., 0., 1.])
     """
 
     pe: Tensor  # (1, max_len, d_model)

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from flax import nnx
 
-from models.networks.activations_nnx import Activation, is_glu_like
+from models.networks.activations_nnx import Activation
 from models.networks.convolution_nnx import convolution_norm
 from models.networks.kernels_nnx import ConvTranspose1d, ConvTranspose2d
 from models.networks.modules_nnx import RngsLike, as_rngs, dropout
+from models.networks.sizes import is_glu_like
 
 if TYPE_CHECKING:
     from jax import Array

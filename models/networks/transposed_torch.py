@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from models.networks.activations_torch import Activation, is_glu_like
+from models.networks.activations_torch import Activation
 from models.networks.convolution_torch import convolution_norm
+from models.networks.sizes import is_glu_like
 
 if TYPE_CHECKING:
     from models.networks.config import ConvConfig

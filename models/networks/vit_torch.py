@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from models.networks.activations_torch import Activation
-from models.networks.patches_torch import PatchEmbed, check_patches
+from models.networks.patches_torch import PatchEmbed
+from models.networks.sizes import check_patches
 
 if TYPE_CHECKING:
     from models.networks.config import TransformerConfig, ViTConfig

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import numpy as np
 from flax import nnx
 from jax import numpy as jnp
@@ -51,7 +52,10 @@ def _to_torch(owner: Any, leaf: str, array: np.ndarray) -> np.ndarray:
 
 
 def carry(module: nnx.Module, state: dict[str, np.ndarray], aliases: dict[str, str]) -> None:
-    """Fill the module from a torch state; every key and every variable has to be used exactly once."""
+    """Fill an abstract module from a torch state; every key and every variable has to be used exactly once.
+
+    Random streams get a fixed key.
+    """
     left = {name for name in state if name not in aliases}
     for path, variable in nnx.to_flat_state(nnx.state(module, nnx.Not(nnx.RngState))):
         name = torch_name(path)
@@ -60,6 +64,9 @@ def carry(module: nnx.Module, state: dict[str, np.ndarray], aliases: dict[str, s
         assert variable.shape == array.shape, f"{name}: expected {variable.shape}, got {array.shape}"
         getattr(_owner(module, path), str(path[-1])).set_value(jnp.asarray(array))
     assert not left, f"nothing takes {sorted(left)}"
+    for path, variable in nnx.to_flat_state(nnx.state(module, nnx.RngState)):
+        value = jax.random.key(0) if isinstance(variable, nnx.RngKey) else jnp.zeros(variable.shape, jnp.uint32)
+        getattr(_owner(module, path), str(path[-1])).set_value(value)
 
 
 def carried_back(module: nnx.Module, state: Any, aliases: dict[str, str]) -> dict[str, np.ndarray]:

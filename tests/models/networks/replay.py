@@ -91,21 +91,25 @@ def run_nnx(case: Case, call: Callable[..., Any] | None = None) -> Run:
     """
     with jax.enable_x64(True):
         twin = getattr(models.networks.jax, case.module)
-        module = twin(**case.arguments, rngs=0)
+        module = nnx.eval_shape(lambda: twin(**case.arguments, rngs=0))
         carry(module, case.state, case.aliases)
         module.train() if case.train else module.eval()
         graph, params, rest = nnx.split(module, nnx.Param, ...)
         inputs = [jnp.asarray(x) for x in case.inputs]
         floats = {i: x for i, x in enumerate(inputs) if x.dtype.kind == "f"}
+        cotangents = [jnp.asarray(cot) for cot in case.cotangents]
 
         def forward(params: Any, floats: dict[int, Any]) -> tuple[list[Any], Any]:
             merged = nnx.merge(graph, params, rest, copy=True)
             outputs = leaves(_called(case, call, merged, [floats.get(i, x) for i, x in enumerate(inputs)]))
             return outputs, nnx.state(merged)
 
-        outputs, pullback, after = jax.vjp(forward, params, floats, has_aux=True)
-        cotangents = [jnp.asarray(cot, out.dtype) for out, cot in zip(outputs, case.cotangents, strict=True)]
-        grad_params, grad_floats = pullback(cotangents)
+        @jax.jit  # one compilation instead of one per operation
+        def differentiated(params: Any, floats: dict[int, Any], cotangents: list[Any]) -> Any:
+            outputs, pullback, after = jax.vjp(forward, params, floats, has_aux=True)
+            return outputs, pullback(cotangents), after
+
+        outputs, (grad_params, grad_floats), after = differentiated(params, floats, cotangents)
     return Run(
         outputs=[np.asarray(out) for out in outputs],
         grad_inputs={i: np.asarray(grad) for i, grad in grad_floats.items()},

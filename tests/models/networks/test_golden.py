@@ -16,10 +16,21 @@ CASES = [
     "conv2d_group_pixelshuffle",
     "conv_transpose1d_batchnorm_eval",
     "conv_transpose2d_group_outpad",
+    "decoder_convtranspose_linear",
+    "decoder_resnet_shuffle_linear",
+    "encoder_convnet_linear",
+    "encoder_convnet_mlp_eval",
     "linear_siglu_eval_dropout",
     "mlp_layernorm",
     "mlp_rms_first_crrelu",
+    "patch_embed",
+    "positional_encoding",
     "residual_block_group_replicate",
+    "resnet_unshuffle_batchnorm",
+    "spatial_softmax",
+    "transformer_projected",
+    "vit_decoder",
+    "vit_encoder_cls",
 ]
 
 

@@ -1,0 +1,111 @@
+"""Stacks of convolutions, as encoder and as transposed decoder, Flax NNX."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from flax import nnx
+
+from models.networks.attention_nnx import Attention2d
+from models.networks.convolution_nnx import ConvNormActivation
+from models.networks.kernels_nnx import Conv2d
+from models.networks.modules_nnx import Identity, RngsLike, Sequential, as_rngs
+from models.networks.sizes import conv_out_shape
+from models.networks.transposed_nnx import ConvTransposeNormActivation
+from models.networks.transposed_sizes import get_input_shape, output_paddings
+
+if TYPE_CHECKING:
+    from jax import Array
+
+    from models.networks.config import ConvNetConfig
+
+
+class ConvNet(nnx.Module):
+    """Convolutions one after the other, each followed by attention if there is any.
+
+    Args:
+        obs_shape: (C, H, W) of the input.
+        cfg: The layers; `conved_shape` does not heed their `scale_factor`.
+        rngs: Streams.
+
+    Raises:
+        IndexError: Fewer layer configs than channels.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from models.networks import ConvConfig, ConvNetConfig
+        >>> cfg = ConvNetConfig((4, 6), (ConvConfig("ReLU", kernel_size=3, stride=2, padding=1),) * 2)
+        >>> ConvNet((3, 8, 12), cfg, rngs=0)(jnp.ones((2, 3, 8, 12))).shape
+        (2, 6, 2, 3)
+    """
+
+    def __init__(self, obs_shape: tuple[int, int, int], cfg: ConvNetConfig, *, rngs: RngsLike) -> None:
+        rngs = as_rngs(rngs)
+        self.obs_shape = obs_shape
+        layers: list[nnx.Module] = []
+        width, size = obs_shape[0], tuple(obs_shape[1:])
+        for i, channels in enumerate(cfg.channels):
+            layer = cfg.conv_cfgs[i]
+            layers.append(ConvNormActivation(width, channels, layer, rngs=rngs))
+            if cfg.attention is not None:
+                layers.append(Attention2d(channels, attn_cfg=cfg.attention, rngs=rngs))
+            size = conv_out_shape(size, layer.padding, layer.kernel_size, layer.stride, layer.dilation)
+            width = channels
+        self.conv = Sequential(layers)
+        self.last_channel = cfg.channels[-1]
+        self.conved_shape = size
+        self.conved_size = self.last_channel * size[0] * size[1]
+
+    def __call__(self, x: Array) -> Array:  # (B, C, H, W) -> (B, C', H', W')
+        return self.conv(x)
+
+
+class ConvTranspose(nnx.Module):
+    """Transposed convolutions one after the other, each preceded by attention if there is any.
+
+    Where their sizes miss `obs_shape` because no output padding is set, it is chosen per layer and axis.
+
+    Args:
+        in_shape: (C, H, W) of the input.
+        obs_shape: (C, H, W) of the output.
+        cfg: The layers; `channels` are their input channels.
+        rngs: Streams.
+
+    Raises:
+        AssertionError: Unequal numbers of channels and layer configs, or sizes that do not lead to `obs_shape`.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from models.networks import ConvConfig, ConvNetConfig
+        >>> cfg = ConvNetConfig((6, 4), (ConvConfig("ReLU", kernel_size=3, stride=2, padding=1),) * 2)
+        >>> ConvTranspose((5, 2, 3), (3, 8, 12), cfg, rngs=0)(jnp.ones((2, 5, 2, 3))).shape
+        (2, 3, 8, 12)
+    """
+
+    def __init__(
+        self, in_shape: tuple[int, int, int], obs_shape: tuple[int, int, int], cfg: ConvNetConfig, *, rngs: RngsLike
+    ) -> None:
+        rngs = as_rngs(rngs)
+        self.in_shape = in_shape
+        self.obs_shape = obs_shape
+        self.channels = (*cfg.channels, obs_shape[0])
+        paddings = output_paddings(in_shape, obs_shape, cfg)
+        self.first_conv: nnx.Module = Identity()
+        if in_shape[0] != cfg.channels[0]:
+            self.first_conv = Conv2d(in_shape[0], cfg.channels[0], kernel_size=1, rngs=rngs)
+        layers: list[nnx.Module] = []
+        for i, (layer, padding) in enumerate(zip(cfg.conv_cfgs, paddings, strict=True)):
+            if cfg.attention is not None:
+                layers.append(Attention2d(self.channels[i], attn_cfg=cfg.attention, rngs=rngs))
+            layer = replace(layer, output_padding=padding)
+            layers.append(ConvTransposeNormActivation(self.channels[i], self.channels[i + 1], layer, rngs=rngs))
+        self.conv = Sequential(layers)
+
+    def __call__(self, x: Array) -> Array:  # (B, C, H, W) -> (B, *obs_shape)
+        return self.conv(self.first_conv(x))
+
+    @staticmethod
+    def get_input_shape(obs_shape: tuple[int, int, int], cfg: ConvNetConfig) -> tuple[int, int, int]:
+        """Return the (C, H, W) from which the layers make `obs_shape`, by their sizes without output padding."""
+        return get_input_shape(obs_shape, cfg)
