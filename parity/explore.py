@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.database import DirectoryBasedExampleDatabase, ExampleDatabase
 
 from parity._errors import StructureMismatch
+from parity.backends.construction import constructed
 from parity.formats import Precision
 from parity.pair import Pair
 from parity.record import Example
@@ -132,23 +133,23 @@ def open_session(pair: Pair, candidate: str, case: Case, example: Example) -> Se
     Raises:
       StructureMismatch: only one side refuses.
     """
-    _, build = pair.candidate(candidate)
-    reference, other = _refusal(pair.reference, case.config), _refusal(build, case.config)
-    if reference is None and other is None:
-        return Session.of_pair(pair, candidate, case.config, example.inputs)
-    if reference is not None and other is not None:
+    label, build = pair.candidate(candidate)
+    reference, refused = _built(lambda: pair.reference(case.config))
+    model, also = _built(lambda: constructed(lambda: build(case.config)))
+    if refused is None and also is None:
+        return Session.of_pair(pair, label, reference, model, example.inputs)
+    if refused is not None and also is not None:
         return None
-    side, refusal = ("reference", reference) if reference is not None else ("candidate", other)
+    side, refusal = ("reference", refused) if refused is not None else ("candidate", also)
     raise StructureMismatch(f"only the {side} refuses {case.config!r}: {type(refusal).__name__}: {refusal}")
 
 
-def _refusal(build: Callable[[Any], Any], config: Any) -> Exception | None:
-    """The exception with which a side refuses a config, or None."""
+def _built(build: Callable[[], Any]) -> tuple[Any, Exception | None]:
+    """A model, or the exception with which it refuses to be built."""
     try:
-        build(config)
+        return build(), None
     except REFUSALS as refusal:
-        return refusal
-    return None
+        return None, refusal
 
 
 def _quiet(

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 import weight_bridge
 from parity.backends import Call, Candidate, Reference, candidate_program, reference_program
-from parity.cotangents import cotangents
-from parity.formats import Precision, rounded
+from parity.formats import Precision
 from parity.layout import Layouts
 from parity.pair import Mode, Pair, Weights
 from parity.record import Arrays, Example, Record
 from parity.weights import perturb
+
+if TYPE_CHECKING:
+    from parity.trial import Trial
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class Session:
       layouts: axis orders of inputs and outputs.
       modes: which modes are compared.
       weights: moves the reference's fresh weights; None keeps them.
+      pair: what was declared; None for two given models.
+      config: of the pair.
     """
 
     name: str
@@ -40,14 +45,16 @@ class Session:
     layouts: Layouts
     modes: tuple[Mode, ...]
     weights: Weights | None
+    pair: Pair | None = None
+    config: Any = None
+    _found: dict[Hashable, Any] = field(default_factory=dict[Hashable, Any], repr=False, compare=False)
 
     @classmethod
-    def of_pair(cls, pair: Pair, candidate: str, config: Any, inputs: tuple[np.ndarray, ...]) -> Session:
-        """Builds both models of one config; `inputs` serve models that get their shapes from data."""
-        label, build = pair.candidate(candidate)
+    def of_pair(cls, pair: Pair, label: str, reference: Any, candidate: Any, inputs: tuple[np.ndarray, ...]) -> Session:
+        """Binds the models of one config; `inputs` serve models that get their shapes from data."""
         return cls.of_models(
-            pair.reference(config),
-            build(config),
+            reference,
+            candidate,
             inputs,
             carry=pair.mapping if pair.mapping is not None else "infer",
             layouts=Layouts.of(pair.layout),
@@ -56,6 +63,7 @@ class Session:
             call=Call(pair.method, pair.output),
             name=f"{pair.name} [{label}]",
         )
+        return replace(models, pair=pair, config=config)
 
     @classmethod
     def of_models(
@@ -89,7 +97,58 @@ class Session:
 
     def trial(self, example: Example, precision: Precision) -> Trial:
         """One example, run lazily."""
+        from parity.trial import Trial
+
         return Trial(self, example, precision)
+
+    def once(self, key: Hashable, find: Callable[[], Found]) -> Found:
+        """What holds for the whole configuration: found when first asked for."""
+        if key not in self._found:
+            self._found[key] = find()
+        return self._found[key]
+
+    def carried(self, state: Arrays) -> Arrays:
+        """The candidate's leaves for a state of the reference; those that the plan leaves alone keep their values."""
+        own = self.candidate.state()
+        return own if self.plan is None else {**own, **self.plan.apply(state)}
+
+    def laid_out(self, inputs: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+        """Inputs in the candidate's layout."""
+        return tuple(self.layouts.to_candidate(f"input[{i}]", value) for i, value in enumerate(inputs))
+
+    def filled(self) -> frozenset[str]:
+        """The candidate's leaves that the plan fills."""
+        steps = self.plan.steps if self.plan is not None else ()
+        return self.once("filled", lambda: frozenset(path for step in steps for path in step.targets))
+
+    def buffers_of(self, state: Arrays) -> Arrays:
+        """The candidate's buffers for a state of the reference."""
+        paths = self.filled() - self.candidate.parameters()
+        if self.plan is None or not paths:
+            return {}
+        return {path: value for path, value in self.plan.apply(state).items() if path in paths}
+
+    def read_back(self, raw: Record, state: Arrays) -> Record:
+        """A record of the candidate in the reference's names and layout; buffers keep their paths."""
+        to_reference = self.layouts.to_reference
+        mapped = self.plan is not None
+        return Record(
+            outputs={n: to_reference(n, v) for n, v in raw.outputs.items()},
+            input_grads={n: to_reference(n, v) for n, v in raw.input_grads.items()},
+            param_grads=self.pulled_back(raw.param_grads, state) if mapped else {},
+            buffers={path: value for path, value in raw.buffers.items() if path in self.filled()} if mapped else {},
+        )
+
+    def pulled_back(self, gradients: Arrays, state: Arrays) -> Arrays:
+        """The candidate's parameter gradients under the first name of every parameter; the plan adds up ties."""
+        assert self.plan is not None
+        by_name = self.plan.pullback({path: g for path, g in gradients.items() if path in self.filled()}, state)
+        merged: dict[str, np.ndarray] = {}
+        for name, aliases in self.reference.parameter_names().items():
+            found = next((by_name[alias] for alias in aliases if alias in by_name), None)
+            if found is not None:
+                merged[name] = found
+        return merged
 
 
 def _plan(reference: Reference, candidate: Candidate, carry: Any) -> weight_bridge.Plan | None:
@@ -98,91 +157,3 @@ def _plan(reference: Reference, candidate: Candidate, carry: Any) -> weight_brid
         return carry
     mapping = None if isinstance(carry, str) and carry == "infer" else carry
     return weight_bridge.plan(reference.model.state_dict(), candidate.target(), mapping=mapping, source=reference.model)
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One example on both sides; every run happens once, when a check first asks for it."""
-
-    session: Session
-    example: Example
-    precision: Precision
-
-    @cached_property
-    def _records(self) -> dict[tuple[str, Mode], Record]:
-        return {}
-
-    @cached_property
-    def state(self) -> Arrays:
-        """The reference's weights, rounded to what the run can hold."""
-        return {name: rounded(value, self.precision) for name, value in self.session.state(self.example.seed).items()}
-
-    @cached_property
-    def inputs(self) -> tuple[np.ndarray, ...]:
-        """The inputs in the reference's layout, rounded likewise."""
-        return tuple(rounded(value, self.precision) for value in self.example.inputs)
-
-    def reference(self, mode: Mode) -> Record:
-        """The torch side at this precision."""
-        return self._reference("reference", mode, self.precision)
-
-    def oracle(self, mode: Mode) -> Record:
-        """The torch side in float64 on the same rounded weights and inputs: the truth."""
-        return self._reference("oracle" if self.precision != "float64" else "reference", mode, "float64")
-
-    def candidate(self, mode: Mode) -> Record:
-        """The JAX side, in the reference's names and layout."""
-        if ("candidate", mode) not in self._records:
-            self._records["candidate", mode] = self._run_candidate(mode)
-        return self._records["candidate", mode]
-
-    def _reference(self, key: str, mode: Mode, precision: Precision) -> Record:
-        if (key, mode) not in self._records:
-            raw = self.session.reference.run(
-                self.state,
-                self.inputs,
-                precision=precision,
-                train=mode == "train",
-                cotangents=None,
-                seed=self.example.seed,
-            )
-            buffers = self._carry({**self.state, **raw.buffers}) if self.session.plan is not None else {}
-            known = self.session.candidate.parameters()
-            buffers = {path: value for path, value in buffers.items() if path not in known}
-            self._records[key, mode] = Record(raw.outputs, raw.input_grads, raw.param_grads, buffers, raw.draws)
-        return self._records[key, mode]
-
-    def _run_candidate(self, mode: Mode) -> Record:
-        session, layouts = self.session, self.session.layouts
-        reference = self.reference(mode)
-        weights = {n: layouts.to_candidate(n, v) for n, v in cotangents(reference.outputs, self.example.seed).items()}
-        raw = session.candidate.run(
-            self._carry(self.state) if session.plan is not None else session.candidate.state(),
-            tuple(layouts.to_candidate(f"input[{i}]", value) for i, value in enumerate(self.inputs)),
-            precision=self.precision,
-            train=mode == "train",
-            cotangents=weights,
-            seed=self.example.seed,
-            draws=reference.draws,
-        )
-        return Record(
-            outputs={n: layouts.to_reference(n, v) for n, v in raw.outputs.items()},
-            input_grads={n: layouts.to_reference(n, v) for n, v in raw.input_grads.items()},
-            param_grads=self._pull_back(raw.param_grads) if session.plan is not None else {},
-            buffers=raw.buffers if session.plan is not None else {},
-        )
-
-    def _carry(self, state: Arrays) -> Arrays:
-        assert self.session.plan is not None
-        return self.session.plan.apply(state)
-
-    def _pull_back(self, gradients: Arrays) -> Arrays:
-        """The candidate's parameter gradients under the first name of every parameter; the plan adds up ties."""
-        assert self.session.plan is not None
-        by_name = self.session.plan.pullback(gradients, self.state)
-        merged: dict[str, np.ndarray] = {}
-        for name, aliases in self.session.reference.parameter_names().items():
-            found = next((by_name[alias] for alias in aliases if alias in by_name), None)
-            if found is not None:
-                merged[name] = found
-        return merged

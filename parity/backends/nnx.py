@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
@@ -14,14 +16,18 @@ Path = tuple[Any, ...]
 
 
 class NnxProgram(JaxProgram):
-    """An NNX module, split once into its graph and its flat state; random streams keep their keys."""
+    """An NNX module, split once into its graph and its flat state; random streams keep their keys.
+
+    An abstract module, with shapes in place of values, is as good as a live one: values come with every run.
+    """
 
     framework = "nnx"
 
     def __init__(self, model: nnx.Module, call: Call) -> None:
         self._graph, state = nnx.split(model)
         flat = dict(nnx.to_flat_state(state))
-        self._random = {path: v for path, v in flat.items() if isinstance(v, nnx.RngState)}
+        streams = {path: v for path, v in flat.items() if isinstance(v, nnx.RngState)}
+        self._random = {path: _concrete(variable) for path, variable in streams.items()}
         self._variables: dict[str, tuple[Path, Any]] = {
             "/".join(map(str, path)): (path, v) for path, v in flat.items() if path not in self._random
         }
@@ -54,3 +60,12 @@ class NnxProgram(JaxProgram):
         model = nnx.merge(self._graph, nnx.from_flat_state([*flat, *fresh]))
         (model.train if train else model.eval)()
         return model
+
+
+def _concrete(variable: Any) -> Any:
+    """A random stream's key or count; a fixed one where the module is abstract."""
+    value = variable.get_value()
+    if not isinstance(value, jax.ShapeDtypeStruct):
+        return variable
+    is_key = jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
+    return variable.replace(jax.random.key(0) if is_key else np.zeros(value.shape, value.dtype))
