@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from jax import Array
 
 # Torch's order of a layer's parameters, with the path of each; the last two are those of CRReLU and PReLU.
-_PARAMETERS = {
+_PARAMETERS: dict[str, tuple[Any, ...]] = {
     "conv.weight": ("conv", "kernel"),
     "conv.bias": ("conv", "bias"),
     "activation.activation.lr": ("activation", "activation", "lr"),
@@ -159,19 +159,29 @@ def generated(layers: list[Any], tensors: dict[str, Array], x: Array) -> Array:
 
 def _each_sample(layer: Any, tensors: dict[str, Array], x: Array) -> Array:
     """Map one layer over samples and their parameters; random activations draw for each sample."""
-    with nnx.split_rngs(layer, splits=len(x)):
-        graph, params, random, rest = nnx.split(layer, nnx.Param, nnx.RngState, ...)
-    flat = dict(nnx.to_flat_state(params))
-    made = {
-        path: flat[path].replace(_to_flax(path, tensors[name])) for name, path in _PARAMETERS.items() if path in flat
-    }
+    graph, params, _, rest = nnx.split(layer, nnx.Param, nnx.RngState, ...)
+    names = {path: name for name, path in _PARAMETERS.items()}
+    made = [
+        (path, variable.replace(_to_flax(str(path[-1]), tensors[names[path]])))
+        for path, variable in nnx.to_flat_state(params)
+    ]
 
     def call(params: Any, random: Any, sample: Array) -> Array:
         return nnx.merge(graph, params, random, rest, copy=True)(sample)
 
-    return jax.vmap(call)(nnx.from_flat_state(made), random, x)
+    return jax.vmap(call)(nnx.from_flat_state(made), _streams(layer, len(x)), x)
 
 
-def _to_flax(path: tuple[str, ...], tensor: Array) -> Array:
+def _streams(layer: Any, count: int) -> Any:
+    """Return the layer's random state with `count` streams split off each of its streams."""
+    return nnx.from_flat_state(
+        ((*path, *leaf), variable)
+        for path, node in nnx.iter_graph(layer)
+        if isinstance(node, nnx.RngStream)
+        for leaf, variable in nnx.to_flat_state(nnx.state(node.split(count)))
+    )
+
+
+def _to_flax(leaf: str, tensor: Array) -> Array:
     """Bring (B, O, I/g, k, …) to (B, k, …, I/g, O); other parameters stay."""
-    return tensor.transpose(0, *range(3, tensor.ndim), 2, 1) if path[-1] == "kernel" else tensor
+    return tensor.transpose(0, *range(3, tensor.ndim), 2, 1) if leaf == "kernel" else tensor

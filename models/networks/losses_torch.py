@@ -165,5 +165,5 @@ def charbonnier(
         >>> charbonnier(torch.zeros(2, 1, 3, 5), torch.ones(2, 1, 3, 5))
         tensor([15.0000, 15.0000])
     """
-    axes = [-3, -2, -1] if sum_dim is None else sum_dim
+    axes = (-3, -2, -1) if sum_dim is None else sum_dim if isinstance(sum_dim, int) else tuple(sum_dim)
     return ((prediction - target).square() + epsilon**2).pow(alpha / 2).sum(axes)

@@ -129,7 +129,9 @@ class Stoch:
         folder = Path(path)
         folder.mkdir(parents=True, exist_ok=True)
         for entry, array in zip(fields(self), self._arrays(), strict=True):
-            (folder / f"{entry.name}.blosc2").write_bytes(blosc2.pack_array2(np.asarray(array)))
+            packed = blosc2.pack_array2(np.asarray(array))
+            assert isinstance(packed, bytes)
+            (folder / f"{entry.name}.blosc2").write_bytes(packed)
 
 
 def _same_shapes(stoch: Stoch) -> None:

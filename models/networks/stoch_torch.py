@@ -85,6 +85,7 @@ class Stoch:
         folder.mkdir(parents=True, exist_ok=True)
         for entry, tensor in zip(fields(self), self._tensors(), strict=True):
             packed = blosc2.pack_array2(tensor.detach().cpu().numpy())
+            assert isinstance(packed, bytes)
             (folder / f"{entry.name}.blosc2").write_bytes(packed)
 
 

@@ -63,7 +63,7 @@ def adadelta(lr: Any = 1.0, rho: float = 0.9, eps: float = 1e-6, weight_decay: f
 class SquareSum(NamedTuple):
     """State of Adagrad: number of steps, and each parameter's sum of squared gradients."""
 
-    count: Array
+    steps: Array
     total: Any
 
 
@@ -83,9 +83,9 @@ def adagrad(
     def update(updates: Any, state: SquareSum, params: Any = None) -> tuple[Any, SquareSum]:
         del params
         total = jax.tree.map(lambda g, s: s + g * g, updates, state.total)
-        slower = 1 + state.count * lr_decay
+        slower = 1 + state.steps * lr_decay
         scaled = jax.tree.map(lambda g, s: g / (slower * (jnp.sqrt(s) + eps)), updates, total)
-        return scaled, SquareSum(state.count + 1, total)
+        return scaled, SquareSum(state.steps + 1, total)
 
     return _chain(weight_decay, Rule(init, update), lr)  # pyright: ignore[reportArgumentType]
 
@@ -93,7 +93,7 @@ def adagrad(
 class Moments(NamedTuple):
     """State of the rules with two moments: number of steps, NAdam's product of momenta, the moments."""
 
-    count: Array
+    steps: Array
     product: Array
     mu: Any
     nu: Any
@@ -114,8 +114,8 @@ def _by_moments(betas: Betas, step: Step) -> Rule:
         del params
         mu = jax.tree.map(lambda g, m: m + (1 - betas[0]) * (g - m), updates, state.mu)
         nu = jax.tree.map(lambda g, v: betas[1] * v + (1 - betas[1]) * g * g, updates, state.nu)
-        leaf, product = step((state.count + 1).astype(state.product.dtype), state.product)
-        return jax.tree.map(leaf, updates, mu, nu), Moments(state.count + 1, product, mu, nu)
+        leaf, product = step((state.steps + 1).astype(state.product.dtype), state.product)
+        return jax.tree.map(leaf, updates, mu, nu), Moments(state.steps + 1, product, mu, nu)
 
     return Rule(init, update)  # pyright: ignore[reportArgumentType]
 

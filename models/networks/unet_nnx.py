@@ -29,47 +29,53 @@ class ConditionalUnet(nnx.Module):
 
     def __init__(self, feature_dim: int, obs_shape: tuple[int, ...], cfg: UNetConfig, *, rngs: RngsLike) -> None:
         refuse_unet_sizes(type(self).__name__, obs_shape, cfg)
-        rngs = as_rngs(rngs)
+        streams = as_rngs(rngs)
         self.feature_dim = feature_dim
         self.obs_shape = tuple(obs_shape)
-        self.cfg = cfg
         levels = list(pairwise([obs_shape[0], *cfg.channels]))
         deepest = cfg.channels[-1]
-        self.mid_modules = self._level(deepest, deepest, rngs)
+        self.mid_modules = self._level(cfg, deepest, deepest, streams)
         self.down_modules = nnx.List(
-            self._level(a, b, rngs, lambda b=b, i=i: self._downsample(b, rngs) if i + 1 < len(levels) else Identity())
+            self._level(
+                cfg,
+                a,
+                b,
+                streams,
+                lambda b=b, i=i: self._downsample(cfg, b, streams) if i + 1 < len(levels) else Identity(),
+            )
             for i, (a, b) in enumerate(levels)
         )
         self.up_modules = nnx.List(
-            self._level(2 * b, a, rngs, lambda a=a: self._upsample(a, rngs)) for a, b in reversed(levels[1:])
+            self._level(cfg, 2 * b, a, streams, lambda a=a: self._upsample(cfg, a, streams))
+            for a, b in reversed(levels[1:])
         )
-        self.final_conv = self._final(cfg.channels[0], obs_shape[0], rngs)
+        self.final_conv = self._final(cfg, cfg.channels[0], obs_shape[0], streams)
 
-    def _level(self, in_channels: int, out_channels: int, rngs: nnx.Rngs, *resample: Any) -> nnx.List:
+    def _level(self, cfg: UNetConfig, in_channels: int, out_channels: int, rngs: nnx.Rngs, *resample: Any) -> nnx.List:
         """Build block, attention, block and what resamples, in torch's order."""
         return nnx.List(
             [
-                self._block(in_channels, out_channels, rngs),
-                self._attention(out_channels, rngs) if self.cfg.has_attn and self.cfg.nhead else Identity(),
-                self._block(out_channels, out_channels, rngs),
+                self._block(cfg, in_channels, out_channels, rngs),
+                self._attention(cfg, out_channels, rngs) if cfg.has_attn and cfg.nhead else Identity(),
+                self._block(cfg, out_channels, out_channels, rngs),
                 *(build() for build in resample),
             ]
         )
 
     @abstractmethod
-    def _block(self, in_channels: int, out_channels: int, rngs: nnx.Rngs) -> nnx.Module: ...
+    def _block(self, cfg: UNetConfig, in_channels: int, out_channels: int, rngs: nnx.Rngs) -> nnx.Module: ...
 
     @abstractmethod
-    def _attention(self, channels: int, rngs: nnx.Rngs) -> nnx.Module: ...
+    def _attention(self, cfg: UNetConfig, channels: int, rngs: nnx.Rngs) -> nnx.Module: ...
 
     @abstractmethod
-    def _downsample(self, channels: int, rngs: nnx.Rngs) -> nnx.Module: ...
+    def _downsample(self, cfg: UNetConfig, channels: int, rngs: nnx.Rngs) -> nnx.Module: ...
 
     @abstractmethod
-    def _upsample(self, channels: int, rngs: nnx.Rngs) -> nnx.Module: ...
+    def _upsample(self, cfg: UNetConfig, channels: int, rngs: nnx.Rngs) -> nnx.Module: ...
 
     @abstractmethod
-    def _final(self, channels: int, out_channels: int, rngs: nnx.Rngs) -> Sequential: ...
+    def _final(self, cfg: UNetConfig, channels: int, out_channels: int, rngs: nnx.Rngs) -> Sequential: ...
 
     def __call__(self, base: Array, cond: Array) -> Array:  # (*, C, …), (*, feature_dim) -> (*, C, …)
         axes = len(self.obs_shape)
@@ -116,8 +122,7 @@ class ConditionalUnet1d(ConditionalUnet):
         Ronneberger et al., 2015: U-Net. Chi et al., 2023: Diffusion policy.
     """
 
-    def _block(self, in_channels: int, out_channels: int, rngs: nnx.Rngs) -> nnx.Module:
-        cfg = self.cfg
+    def _block(self, cfg: UNetConfig, in_channels: int, out_channels: int, rngs: nnx.Rngs) -> nnx.Module:
         if cfg.use_hypernet:
             return HyperConditionalResidualBlock1d(
                 in_channels, out_channels, self.feature_dim, cfg.conv_cfg, cfg.hyper_mlp_cfg, rngs=rngs
@@ -126,19 +131,19 @@ class ConditionalUnet1d(ConditionalUnet):
             in_channels, out_channels, self.feature_dim, cfg.conv_cfg, cfg.cond_pred_scale, rngs=rngs
         )
 
-    def _attention(self, channels: int, rngs: nnx.Rngs) -> nnx.Module:
-        return Attention1d(channels, self.cfg.nhead, rngs=rngs)
+    def _attention(self, cfg: UNetConfig, channels: int, rngs: nnx.Rngs) -> nnx.Module:
+        return Attention1d(channels, cfg.nhead, rngs=rngs)
 
-    def _downsample(self, channels: int, rngs: nnx.Rngs) -> nnx.Module:
-        return Downsample1d(channels, self.cfg.use_shuffle, rngs=rngs)
+    def _downsample(self, cfg: UNetConfig, channels: int, rngs: nnx.Rngs) -> nnx.Module:
+        return Downsample1d(channels, cfg.use_shuffle, rngs=rngs)
 
-    def _upsample(self, channels: int, rngs: nnx.Rngs) -> nnx.Module:
-        return Upsample1d(channels, self.cfg.use_shuffle, rngs=rngs)
+    def _upsample(self, cfg: UNetConfig, channels: int, rngs: nnx.Rngs) -> nnx.Module:
+        return Upsample1d(channels, cfg.use_shuffle, rngs=rngs)
 
-    def _final(self, channels: int, out_channels: int, rngs: nnx.Rngs) -> Sequential:
+    def _final(self, cfg: UNetConfig, channels: int, out_channels: int, rngs: nnx.Rngs) -> Sequential:
         return Sequential(
             [
-                ConvNormActivation1d(channels, channels, self.cfg.conv_cfg, rngs=rngs),
+                ConvNormActivation1d(channels, channels, cfg.conv_cfg, rngs=rngs),
                 Conv1d(channels, out_channels, 1, rngs=rngs),
             ]
         )
@@ -168,29 +173,29 @@ class ConditionalUnet2d(ConditionalUnet):
         Ronneberger et al., 2015: U-Net.
     """
 
-    def _block(self, in_channels: int, out_channels: int, rngs: nnx.Rngs) -> nnx.Module:
+    def _block(self, cfg: UNetConfig, in_channels: int, out_channels: int, rngs: nnx.Rngs) -> nnx.Module:
         return ConditionalResidualBlock2d(
             in_channels,
             out_channels,
             self.feature_dim,
-            self.cfg.conv_cfg,
-            self.cfg.cond_pred_scale,
+            cfg.conv_cfg,
+            cfg.cond_pred_scale,
             rngs=rngs,
         )
 
-    def _attention(self, channels: int, rngs: nnx.Rngs) -> nnx.Module:
-        return Attention2d(channels, self.cfg.nhead, rngs=rngs)
+    def _attention(self, cfg: UNetConfig, channels: int, rngs: nnx.Rngs) -> nnx.Module:
+        return Attention2d(channels, cfg.nhead, rngs=rngs)
 
-    def _downsample(self, channels: int, rngs: nnx.Rngs) -> nnx.Module:
-        return Downsample2d(channels, self.cfg.use_shuffle, rngs=rngs)
+    def _downsample(self, cfg: UNetConfig, channels: int, rngs: nnx.Rngs) -> nnx.Module:
+        return Downsample2d(channels, cfg.use_shuffle, rngs=rngs)
 
-    def _upsample(self, channels: int, rngs: nnx.Rngs) -> nnx.Module:
-        return Upsample2d(channels, self.cfg.use_shuffle, rngs=rngs)
+    def _upsample(self, cfg: UNetConfig, channels: int, rngs: nnx.Rngs) -> nnx.Module:
+        return Upsample2d(channels, cfg.use_shuffle, rngs=rngs)
 
-    def _final(self, channels: int, out_channels: int, rngs: nnx.Rngs) -> Sequential:
+    def _final(self, cfg: UNetConfig, channels: int, out_channels: int, rngs: nnx.Rngs) -> Sequential:
         return Sequential(
             [
-                ConvNormActivation(channels, channels, self.cfg.conv_cfg, rngs=rngs),
+                ConvNormActivation(channels, channels, cfg.conv_cfg, rngs=rngs),
                 Conv2d(channels, out_channels, 1, rngs=rngs),
             ]
         )

@@ -28,44 +28,43 @@ class ConditionalUnet(nn.Module):
         refuse_unet_sizes(type(self).__name__, obs_shape, cfg)
         self.feature_dim = feature_dim
         self.obs_shape = tuple(obs_shape)
-        self.cfg = cfg
         levels = list(pairwise([obs_shape[0], *cfg.channels]))
         deepest = cfg.channels[-1]
-        self.mid_modules = self._level(deepest, deepest)
+        self.mid_modules = self._level(cfg, deepest, deepest)
         down = nn.ModuleList(
-            self._level(a, b, lambda b=b, i=i: self._downsample(b) if i + 1 < len(levels) else nn.Identity())
+            self._level(cfg, a, b, lambda b=b, i=i: self._downsample(cfg, b) if i + 1 < len(levels) else nn.Identity())
             for i, (a, b) in enumerate(levels)
         )
-        up = (self._level(2 * b, a, lambda a=a: self._upsample(a)) for a, b in reversed(levels[1:]))
+        up = (self._level(cfg, 2 * b, a, lambda a=a: self._upsample(cfg, a)) for a, b in reversed(levels[1:]))
         self.up_modules = nn.ModuleList(up)  # listed first in the state, but drawn after `down`
         self.down_modules = down
-        self.final_conv = self._final(cfg.channels[0], obs_shape[0])
+        self.final_conv = self._final(cfg, cfg.channels[0], obs_shape[0])
 
-    def _level(self, in_channels: int, out_channels: int, *resample: Any) -> nn.ModuleList:
+    def _level(self, cfg: UNetConfig, in_channels: int, out_channels: int, *resample: Any) -> nn.ModuleList:
         """Build block, attention, block and what resamples, in the order of torch's random draws."""
         return nn.ModuleList(
             [
-                self._block(in_channels, out_channels),
-                self._attention(out_channels) if self.cfg.has_attn and self.cfg.nhead else nn.Identity(),
-                self._block(out_channels, out_channels),
+                self._block(cfg, in_channels, out_channels),
+                self._attention(cfg, out_channels) if cfg.has_attn and cfg.nhead else nn.Identity(),
+                self._block(cfg, out_channels, out_channels),
                 *(build() for build in resample),
             ]
         )
 
     @abstractmethod
-    def _block(self, in_channels: int, out_channels: int) -> nn.Module: ...
+    def _block(self, cfg: UNetConfig, in_channels: int, out_channels: int) -> nn.Module: ...
 
     @abstractmethod
-    def _attention(self, channels: int) -> nn.Module: ...
+    def _attention(self, cfg: UNetConfig, channels: int) -> nn.Module: ...
 
     @abstractmethod
-    def _downsample(self, channels: int) -> nn.Module: ...
+    def _downsample(self, cfg: UNetConfig, channels: int) -> nn.Module: ...
 
     @abstractmethod
-    def _upsample(self, channels: int) -> nn.Module: ...
+    def _upsample(self, cfg: UNetConfig, channels: int) -> nn.Module: ...
 
     @abstractmethod
-    def _final(self, channels: int, out_channels: int) -> nn.Module: ...
+    def _final(self, cfg: UNetConfig, channels: int, out_channels: int) -> nn.Module: ...
 
     def forward(self, base: Tensor, cond: Tensor) -> Tensor:  # (*, C, …), (*, feature_dim) -> (*, C, …)
         axes = len(self.obs_shape)
@@ -111,8 +110,7 @@ class ConditionalUnet1d(ConditionalUnet):
         Ronneberger et al., 2015: U-Net. Chi et al., 2023: Diffusion policy.
     """
 
-    def _block(self, in_channels: int, out_channels: int) -> nn.Module:
-        cfg = self.cfg
+    def _block(self, cfg: UNetConfig, in_channels: int, out_channels: int) -> nn.Module:
         if cfg.use_hypernet:
             return HyperConditionalResidualBlock1d(
                 in_channels, out_channels, self.feature_dim, cfg.conv_cfg, cfg.hyper_mlp_cfg
@@ -121,18 +119,18 @@ class ConditionalUnet1d(ConditionalUnet):
             in_channels, out_channels, self.feature_dim, cfg.conv_cfg, cfg.cond_pred_scale
         )
 
-    def _attention(self, channels: int) -> nn.Module:
-        return Attention1d(channels, self.cfg.nhead)
+    def _attention(self, cfg: UNetConfig, channels: int) -> nn.Module:
+        return Attention1d(channels, cfg.nhead)
 
-    def _downsample(self, channels: int) -> nn.Module:
-        return Downsample1d(channels, self.cfg.use_shuffle)
+    def _downsample(self, cfg: UNetConfig, channels: int) -> nn.Module:
+        return Downsample1d(channels, cfg.use_shuffle)
 
-    def _upsample(self, channels: int) -> nn.Module:
-        return Upsample1d(channels, self.cfg.use_shuffle)
+    def _upsample(self, cfg: UNetConfig, channels: int) -> nn.Module:
+        return Upsample1d(channels, cfg.use_shuffle)
 
-    def _final(self, channels: int, out_channels: int) -> nn.Module:
+    def _final(self, cfg: UNetConfig, channels: int, out_channels: int) -> nn.Module:
         return nn.Sequential(
-            ConvNormActivation1d(channels, channels, self.cfg.conv_cfg), nn.Conv1d(channels, out_channels, 1)
+            ConvNormActivation1d(channels, channels, cfg.conv_cfg), nn.Conv1d(channels, out_channels, 1)
         )
 
 
@@ -159,21 +157,19 @@ class ConditionalUnet2d(ConditionalUnet):
         Ronneberger et al., 2015: U-Net.
     """
 
-    def _block(self, in_channels: int, out_channels: int) -> nn.Module:
+    def _block(self, cfg: UNetConfig, in_channels: int, out_channels: int) -> nn.Module:
         return ConditionalResidualBlock2d(
-            in_channels, out_channels, self.feature_dim, self.cfg.conv_cfg, self.cfg.cond_pred_scale
+            in_channels, out_channels, self.feature_dim, cfg.conv_cfg, cfg.cond_pred_scale
         )
 
-    def _attention(self, channels: int) -> nn.Module:
-        return Attention2d(channels, self.cfg.nhead)
+    def _attention(self, cfg: UNetConfig, channels: int) -> nn.Module:
+        return Attention2d(channels, cfg.nhead)
 
-    def _downsample(self, channels: int) -> nn.Module:
-        return Downsample2d(channels, self.cfg.use_shuffle)
+    def _downsample(self, cfg: UNetConfig, channels: int) -> nn.Module:
+        return Downsample2d(channels, cfg.use_shuffle)
 
-    def _upsample(self, channels: int) -> nn.Module:
-        return Upsample2d(channels, self.cfg.use_shuffle)
+    def _upsample(self, cfg: UNetConfig, channels: int) -> nn.Module:
+        return Upsample2d(channels, cfg.use_shuffle)
 
-    def _final(self, channels: int, out_channels: int) -> nn.Module:
-        return nn.Sequential(
-            ConvNormActivation(channels, channels, self.cfg.conv_cfg), nn.Conv2d(channels, out_channels, 1)
-        )
+    def _final(self, cfg: UNetConfig, channels: int, out_channels: int) -> nn.Module:
+        return nn.Sequential(ConvNormActivation(channels, channels, cfg.conv_cfg), nn.Conv2d(channels, out_channels, 1))
