@@ -6,6 +6,7 @@ CONSTRAINTS ?= constraints.txt
 STAMP       := $(VENV)/installed-with-$(notdir $(CONSTRAINTS))
 WORKERS     ?= 2
 PYTEST_ARGS ?=
+SEED        ?= $(shell date +%Y%m%d)
 PYTHON      ?=
 TORCH_INDEX ?=
 
@@ -61,8 +62,9 @@ lint: setup ## format, lint and types, changing nothing
 pytest: setup ## tests and doctests, with the draws of CI
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --hypothesis-profile=ci $(PYTEST_ARGS)
 
-explore: setup ## tests with fresh and more draws than CI makes
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --hypothesis-profile=explore $(PYTEST_ARGS)
+explore: setup ## tests with fresh and many more draws; SEED= names those of the pairs
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --hypothesis-profile=explore \
+	  --parity-examples=200 --parity-seed=$(SEED) $(PYTEST_ARGS)
 
 format: setup ## rewrite the files as `make lint` wants them, as far as ruff can
 	$(BIN)/ruff format .
