@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from models.tidhy.losses_jax import norm
+from models.tidhy.losses_jax import l1, norm
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,7 +72,7 @@ def balanced_gradients(
         norms = jnp.stack([norm(pull(one)[0]), norm(pull(two)[0]), norm(pull(three)[1])])
         progress = losses / jnp.where(is_first, losses, balance.first_losses)
         target = norms.mean() * (progress / progress.mean()) ** config.grad_alpha_inf
-        return jnp.abs(norms - lax.stop_gradient(target)).sum()
+        return l1(norms - lax.stop_gradient(target))
 
     losses, pull = jax.vjp(tasks, r, r2)
     a_r, a_r2 = pull(balance.weights)

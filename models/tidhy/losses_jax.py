@@ -43,8 +43,11 @@ def reduced(losses: Array) -> Array:
 
 
 def l1(values: Array) -> Array:
-    """Sum of magnitudes over all entries, batch included; its derivative at 0 is 0."""
-    return jnp.abs(values).sum()
+    """Sum of magnitudes over all entries, batch included; its derivative at 0 is 0.
+
+    That is torch's derivative; `jnp.abs` has 1 there, which latents that start at 0 would follow.
+    """
+    return (values * jnp.sign(values)).sum()
 
 
 def soft_threshold(values: Array, threshold: float) -> Array:
