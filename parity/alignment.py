@@ -1,4 +1,4 @@
-"""Which module of the reference corresponds to which of the candidate: by the weights they hold, then by names and order."""
+"""Which module of the reference is which of the candidate: by the weights they hold, then by names and order."""
 
 from __future__ import annotations
 

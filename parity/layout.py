@@ -84,6 +84,11 @@ class Layouts:
         layout = self._find(name, array)
         return layout.to_reference(array) if layout else array
 
+    def axes(self, name: str, array: np.ndarray) -> tuple[int, ...]:
+        """The permutation from the reference's axes to the candidate's of the leaf called `name`."""
+        layout = self._find(name, array)
+        return layout.axes if layout else tuple(range(array.ndim))
+
     def _find(self, name: str, array: np.ndarray) -> Layout | None:
         named = self.named.get(name)
         if named is not None and named.rank != array.ndim:

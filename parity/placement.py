@@ -114,7 +114,7 @@ def to_candidate(pairs: Mapping[str, tuple[str, Placement]], arrays: Arrays) -> 
 
 
 def to_reference(pairs: Mapping[str, tuple[str, Placement]], arrays: Arrays) -> dict[str, np.ndarray]:
-    """Arrays of the candidate under the reference's leaf names and in its layout; those of another size stay as they are."""
+    """Arrays of the candidate under the reference's leaf names and layout; those of another shape stay as they are."""
     return {
         other: way.to_reference(arrays[name]) if arrays[name].shape == way.shape else arrays[name]
         for name, (other, way) in pairs.items()

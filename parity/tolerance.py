@@ -56,6 +56,15 @@ SAME_VALUES = 1e-9
 EXPLAINED = 0.9
 """Share of an error that must vanish under a suspected mistake before the mistake is called its cause."""
 
+NOISE = 1e-14
+"""Relative error in float64 that needs no module to make it: two orders of summation."""
+
+SAME_VALUES = 1e-9
+"""Relative distance below which two float64 arrays hold the same values, for reading off how they are laid out."""
+
+EXPLAINED = 0.9
+"""Share of an error that must vanish under a suspected mistake before the mistake is called its cause."""
+
 
 @dataclass(frozen=True)
 class Override:

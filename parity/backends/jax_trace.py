@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from parity import structure
+from parity.backends.jax_noise import Numbers, Replay, replaying
 from parity.backends.jax_program import Leaves, as_dtype, isolated
 from parity.formats import FORMATS, Precision
+from parity.noise import Draw, Request, uniforms
 from parity.record import Arrays, Record
 from parity.trace import ModuleCall, Trace, is_array
 
@@ -37,6 +40,32 @@ class Alone:
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """Where in the example's random numbers a call begins.
+
+    Attributes:
+      draws: those of the reference.
+      numbers: uniform numbers of each.
+      before: what the model had asked for earlier in the same run.
+    """
+
+    draws: tuple[Draw, ...]
+    numbers: Numbers
+    before: tuple[Request, ...] = ()
+
+    @classmethod
+    def of(cls, seed: int, draws: tuple[Draw, ...]) -> Drawn:
+        """The beginning of an example."""
+        return cls(draws, tuple(uniforms(seed, index, draw.shape) for index, draw in enumerate(draws)))
+
+    def replay(self) -> Replay:
+        """Answers from here on."""
+        replay = Replay(self.draws, self.numbers)
+        replay.requests.extend(self.before)
+        return replay
+
+
+@dataclass(frozen=True)
 class JaxRun:
     """One traced call, ready to run again on other inputs.
 
@@ -45,16 +74,18 @@ class JaxRun:
       args: traced positional arguments.
       kwargs: traced keyword arguments.
       precision: of the run.
+      drawn: where its random numbers begin.
     """
 
     alone: Callable[[], Alone]
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     precision: Precision
+    drawn: Drawn
 
     def __call__(self, inputs: Arrays, cotangents: Arrays | None = None) -> Record:
         """See `Rerun`; runs operation by operation, so that nothing is compiled for one use."""
-        with isolated(self.precision):
+        with isolated(self.precision), replaying(self.drawn.replay()):
             alone = self.alone()
             given = {name: jnp.asarray(as_dtype(v, FORMATS[self.precision])) for name, v in inputs.items()}
             floating = {name: v for name, v in given.items() if jnp.issubdtype(v.dtype, jnp.inexact)}
@@ -100,6 +131,7 @@ class _Open:
     alone: Callable[[], Alone]
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
+    before: tuple[Request, ...]
     outputs: Arrays = field(default_factory=dict[str, np.ndarray])
 
 
@@ -110,8 +142,9 @@ class Recorder:
     transformation stands for them.
     """
 
-    def __init__(self, precision: Precision) -> None:
-        self._precision = precision
+    def __init__(self, precision: Precision, drawn: Drawn) -> None:
+        self._precision, self._drawn = precision, drawn
+        self.replay = drawn.replay()
         self._calls: list[_Open] = []
         self._counts: Counter[str] = Counter()
         self._stack: list[_Open] = []
@@ -139,11 +172,12 @@ class Recorder:
           The result of the call, as it is.
         """
         nested = bool(self._stack) and self._stack[-1].name == name  # a class that calls its parent's `__call__`
-        if nested or any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((args, kwargs))):
+        if nested or any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((args, kwargs))):
             return call(*args, **kwargs)
         parent = self._stack[-1].order if self._stack else None
         kind = getattr(module, "__name__", None) or type(module).__name__
-        opened = _Open(name, kind, self._counts[name], len(self._calls), parent, module, alone, args, kwargs)
+        place = (name, kind, self._counts[name], len(self._calls), parent)
+        opened = _Open(*place, module, alone, args, kwargs, tuple(self.replay.requests))
         self._counts[name] += 1
         self._calls.append(opened)
         self._stack.append(opened)
@@ -163,7 +197,7 @@ class Recorder:
                     inputs={**_noted(c.args, "input"), **_noted(c.kwargs, "input")},
                     outputs=c.outputs,
                     module=c.module,
-                    rerun=JaxRun(c.alone, c.args, c.kwargs, self._precision),
+                    rerun=JaxRun(c.alone, c.args, c.kwargs, self._precision, replace(self._drawn, before=c.before)),
                 )
                 for c in self._calls
             )
@@ -189,6 +223,4 @@ def split(leaves: Mapping[str, Any], parameters: frozenset[str]) -> tuple[Leaves
 
 def _noted(tree: Any, name: str) -> Arrays:
     """The arrays of a tree on the host."""
-    return {
-        leaf: np.asarray(value) for leaf, value in arrays(tree, name).items() if not isinstance(value, jax.core.Tracer)
-    }
+    return {leaf: np.asarray(value) for leaf, value in arrays(tree, name).items() if not isinstance(value, Tracer)}

@@ -114,8 +114,8 @@ def joined(path: tuple[Any, ...]) -> str:
 
 def _name_functions(module: Any, path: tuple[Any, ...], recorder: Recorder) -> None:
     """Replaces function members of a module by wrappers that note their calls; the library's own layers keep theirs."""
+    members: dict[Any, Any] = dict(enumerate(module)) if isinstance(module, nnx.List) else dict(vars(module))
     library = type(module).__module__.startswith("flax.") and not isinstance(module, nnx.List | nnx.Dict)
-    members = dict(enumerate(module)) if isinstance(module, nnx.List) else dict(vars(module))
     for name, value in members.items():
         plain = callable(value) and not isinstance(value, nnx.Module | nnx.Variable | type)
         if library or not plain or str(name).startswith("_"):

@@ -14,6 +14,8 @@ import torch
 from parity import structure
 from parity.backends.base import Call
 from parity.backends.torch import isolated, to_numpy, to_torch, vector_jacobian
+from parity.backends.torch_noise import Recorder as Noise
+from parity.noise import Draw
 from parity.record import Arrays, Record
 from parity.trace import ModuleCall, Trace, is_array
 
@@ -33,6 +35,7 @@ class TorchRun:
       prefix: torch name of the module.
       dtype: of floating inputs.
       seed: of what is drawn inside.
+      drawn: what the model drew before this call.
     """
 
     module: torch.nn.Module
@@ -43,6 +46,7 @@ class TorchRun:
     prefix: str
     dtype: torch.dtype
     seed: int
+    drawn: tuple[Draw, ...]
 
     def __call__(self, inputs: Arrays, cotangents: Arrays | None = None) -> Record:
         """See `Rerun`; the module's buffers are put back afterwards."""
@@ -52,7 +56,8 @@ class TorchRun:
             arguments = {n: v.clone() if n in floating else v for n, v in given.items()}
             args = structure.replaced(self.args, arguments, "input")
             kwargs = structure.replaced(self.kwargs, arguments, "input")
-            outputs = _tensors(self.select(self.call(*args, **kwargs)), "output")
+            with drawing(self.seed, self.drawn):
+                outputs = _tensors(self.select(self.call(*args, **kwargs)), "output")
             parameters = {
                 self._full(name): parameter
                 for name, parameter in self.module.named_parameters()
@@ -86,6 +91,7 @@ class _Open:
     kwargs: dict[str, Any]
     inputs: Arrays
     sources: Tensors
+    drawn: tuple[Draw, ...]
     outputs: Arrays = field(default_factory=dict[str, np.ndarray])
     results: Tensors = field(default_factory=dict[str, torch.Tensor])
 
@@ -93,7 +99,8 @@ class _Open:
 class _Recorder:
     """Forward hooks that note every call, and cut the graph at its inputs and outputs with copies."""
 
-    def __init__(self, model: torch.nn.Module) -> None:
+    def __init__(self, model: torch.nn.Module, draws: list[Draw]) -> None:
+        self._draws = draws
         self.calls: list[_Open] = []
         self._names = {module: name for name, module in model.named_modules()}
         self._counts: Counter[str] = Counter()
@@ -109,7 +116,8 @@ class _Recorder:
             {} if getattr(module, "inplace", False) else {n: v.clone() for n, v in given.items() if v.requires_grad}
         )
         args, kwargs = structure.replaced(args, copied, "input"), structure.replaced(kwargs, copied, "input")
-        opened = _Open(name, self._counts[name], len(self.calls), parent, module, args, kwargs, noted, copied)
+        place = (name, self._counts[name], len(self.calls), parent)
+        opened = _Open(*place, module, args, kwargs, noted, copied, tuple(self._draws))
         self._counts[name] += 1
         self.calls.append(opened)
         self._stack.append(opened)
@@ -153,23 +161,41 @@ def trace(
     Returns:
       The trace; the model itself is its first call.
     """
-    recorder = _Recorder(model)
     with isolated(dtype, seed), _buffers_put_back(model):
         given = [to_torch(value, dtype) for value in inputs]
-        recorder.begin(model, tuple(a.requires_grad_() if a.is_floating_point() else a for a in given), {})
-        with recorder.hooked(model):
-            result = call.select(call.of(model)(*recorder.calls[0].args))
+        with drawing(seed, ()) as draws:
+            recorder = _Recorder(model, draws)
+            recorder.begin(model, tuple(a.requires_grad_() if a.is_floating_point() else a for a in given), {})
+            with recorder.hooked(model):
+                result = call.select(call.of(model)(*recorder.calls[0].args))
         recorder.end(model, (), {}, result)
         cotangents, param_grads = _cotangents(recorder.calls, model, seed)
     calls: list[ModuleCall] = []
     for opened, (ins, outs) in zip(recorder.calls, cotangents, strict=True):
         target, select = (call.of(model), call.select) if not opened.order else (opened.module, lambda raw: raw)
         detached = _detached(opened)
-        rerun = TorchRun(opened.module, target, select, *detached, opened.name, dtype, seed)
+        rerun = TorchRun(opened.module, target, select, *detached, opened.name, dtype, seed, opened.drawn)
         kind = type(opened.module).__name__
         place = (opened.name, kind, opened.nth, opened.order, opened.parent)
         calls.append(ModuleCall(*place, opened.inputs, opened.outputs, opened.module, rerun, ins, outs))
     return Trace(tuple(calls), param_grads)
+
+
+@contextmanager
+def drawing(seed: int, before: tuple[Draw, ...]) -> Generator[list[Draw]]:
+    """Gives every draw the numbers of its place in the example.
+
+    Args:
+      seed: of the example.
+      before: what was drawn earlier in the same run.
+
+    Yields:
+      All draws so far, growing.
+    """
+    noise = Noise(seed)
+    noise.draws.extend(before)
+    with noise:
+        yield noise.draws
 
 
 def _cotangents(calls: list[_Open], model: torch.nn.Module, seed: int) -> tuple[list[tuple[Arrays, Arrays]], Arrays]:

@@ -11,12 +11,14 @@ import numpy as np
 
 from parity.backends import linen_trace, nnx_trace, torch_trace
 from parity.backends.base import Candidate, Reference
+from parity.backends.jax_noise import replaying
 from parity.backends.jax_program import JaxProgram, Leaves, as_dtype, isolated
-from parity.backends.jax_trace import Alone, Recorder, split
+from parity.backends.jax_trace import Alone, Drawn, Recorder, split
 from parity.backends.linen import LinenProgram
 from parity.backends.nnx import NnxProgram
 from parity.backends.torch import DTYPES, TorchProgram, load
 from parity.formats import FORMATS, Precision
+from parity.noise import Draw
 from parity.record import Arrays
 from parity.trace import Trace
 
@@ -45,7 +47,14 @@ def trace_reference(
 
 
 def trace_candidate(
-    program: Candidate, state: Arrays, inputs: tuple[np.ndarray, ...], *, precision: Precision, train: bool, seed: int
+    program: Candidate,
+    state: Arrays,
+    inputs: tuple[np.ndarray, ...],
+    *,
+    precision: Precision,
+    train: bool,
+    seed: int,
+    draws: tuple[Draw, ...] = (),
 ) -> Trace:
     """One run of the JAX side, operation by operation.
 
@@ -58,13 +67,14 @@ def trace_candidate(
       precision: of the run.
       train: training mode.
       seed: of the example.
+      draws: those of the reference, for the candidate's to take their numbers from.
 
     Returns:
       The trace.
     """
     assert isinstance(program, JaxProgram)
-    recorder = Recorder(precision)
-    with isolated(precision):
+    recorder = Recorder(precision, Drawn.of(seed, draws))
+    with isolated(precision), replaying(recorder.replay):
         leaves = {path: jnp.asarray(as_dtype(value, FORMATS[precision])) for path, value in state.items()}
         arguments = tuple(jnp.asarray(as_dtype(value, FORMATS[precision])) for value in inputs)
         key = jax.random.key(np.uint32(seed & 0xFFFFFFFF))

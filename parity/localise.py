@@ -1,0 +1,262 @@
+"""Where the sides part: every module on the reference's own input, so that making an error differs from passing it on.
+
+One traced run per side, then one replay: each pair of modules that is not already clean is run again alone, the
+candidate's on what the reference's was given (and, for gradients, on the cotangent it was given). The first pair, in
+the reference's order, that is wrong although all pairs inside it are right introduces the error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+import weight_bridge
+from parity.formats import UNIT_ROUNDOFF, Precision
+from parity.pair import Mode
+from parity.record import Arrays
+from parity.report import Divergence, ModuleError
+from parity.tolerance import MODULE_BOUND, REFERENCE_FACTOR, ROUNDINGS
+from parity.trace import Trace
+from parity.twins import Twin, twins, worst
+
+if TYPE_CHECKING:
+    from parity.session import Trial
+
+TRACED = ("forward", "input_grad", "param_grad", "buffers")
+"""What a trace can locate; other checks are located through these."""
+
+
+@dataclass(frozen=True)
+class Located:
+    """The module that a failure comes from, and what both sides do there on the same input.
+
+    Attributes:
+      divergence: for the report.
+      twin: the two calls.
+      expected: what the reference does: outputs, gradients or buffers, by the reference's names.
+      observed: what the candidate does.
+      depth: error of every module that was judged, in the reference's order.
+      mode: of the run.
+      precision: of the candidate's run.
+    """
+
+    divergence: Divergence
+    twin: Twin
+    expected: Arrays
+    observed: Arrays
+    depth: tuple[ModuleError, ...] = ()
+    mode: Mode = "eval"
+    precision: Precision = "float64"
+
+
+@dataclass(frozen=True)
+class Traced:
+    """Both sides of a trial, traced and aligned.
+
+    Attributes:
+      trial: what was run.
+      mode: `eval` or `train`.
+      precision: of the candidate's run; the reference's is float64.
+      reference: torch side.
+      root: the models themselves, with all pairs inside.
+      rough: the reference at the candidate's precision, whose own error is the yardstick; None in float64.
+    """
+
+    trial: Trial
+    mode: Mode
+    precision: Precision
+    reference: Trace
+    root: Twin
+    rough: Trace | None = field(default=None)
+
+
+def localise(trial: Trial, check: str, mode: Mode) -> Located:
+    """Finds the module that makes a failing check fail.
+
+    Args:
+      trial: the failing example.
+      check: `forward`, `input_grad`, `param_grad` or `buffers`.
+      mode: in which it fails.
+
+    Returns:
+      The module, the smallest pair around it, or the whole model where no part of it can be told apart.
+    """
+    traced = trace(trial, mode, "float64")
+    located = _located(traced, check)
+    if trial.precision != "float64" and located.divergence.error <= MODULE_BOUND:
+        traced = trace(trial, mode, trial.precision)  # right in float64: a matter of the lower precision
+        located = _located(traced, check)
+    return located
+
+
+def trace(trial: Trial, mode: Mode, precision: Precision) -> Traced:
+    """One traced run of each side.
+
+    Args:
+      trial: what to run.
+      mode: `eval` or `train`.
+      precision: of the candidate; the reference runs in float64, and here once more for its own error.
+
+    Returns:
+      Both traces, aligned.
+    """
+    from parity.backends.tracing import trace_candidate, trace_reference
+
+    session, train, seed = trial.session, mode == "train", trial.example.seed
+    reference = trace_reference(
+        session.reference, trial.state, trial.inputs, precision="float64", train=train, seed=seed
+    )
+    candidate = trace_candidate(
+        session.candidate,
+        session.plan.apply(trial.state) if session.plan is not None else session.candidate.state(),
+        tuple(session.layouts.to_candidate(f"input[{i}]", value) for i, value in enumerate(trial.inputs)),
+        precision=precision,
+        train=train,
+        seed=seed,
+        draws=trial.reference(mode).draws,
+    )
+    rough = None
+    if precision != "float64":
+        rough = trace_reference(
+            session.reference, trial.state, trial.inputs, precision=precision, train=train, seed=seed
+        )
+    root = twins(reference, candidate, session, precision)
+    return Traced(trial, mode, precision, reference, root, rough)
+
+
+def _located(traced: Traced, check: str) -> Located:
+    """By the kind of check."""
+    return {"forward": _forward, "buffers": _buffers}.get(check, _backward)(traced, check)
+
+
+def _forward(traced: Traced, check: str) -> Located:
+    """By the outputs of every module on the reference's input."""
+    twin = _deepest(traced.root, lambda t: t.own > _limit(traced, t), lambda t: _contradicted(t, traced.root))
+    wrong = twin.own > _limit(traced, twin)
+    depth = tuple(
+        ModuleError(t.reference.name, t.candidate.name, t.own, t.carried)
+        for t in traced.root.all()
+        if not t.children or t is traced.root
+    )
+    observed = twin.results(twin.candidate.outputs if twin.own == twin.carried else twin.forced.outputs)
+    divergence = Divergence(check, twin.reference.name, twin.candidate.name, wrong, twin.own)
+    return Located(divergence, twin, twin.expected, observed, depth, traced.mode, traced.precision)
+
+
+def _backward(traced: Traced, check: str) -> Located:
+    """By the gradients of every module for the reference's input and cotangent."""
+    found: dict[int, tuple[Arrays, Arrays, float]] = {}
+
+    def compared(twin: Twin) -> tuple[Arrays, Arrays, float]:
+        order = twin.reference.order
+        if order not in found:
+            expected, observed = _gradients(traced, twin)
+            found[order] = expected, observed, worst(expected, observed, traced.precision)
+        return found[order]
+
+    twin = _deepest(traced.root, lambda t: compared(t)[2] > _limit(traced, t), lambda t: False)
+    expected, observed, error = compared(twin)
+    depth = tuple(
+        ModuleError(t.reference.name, t.candidate.name, found[t.reference.order][2], t.carried)
+        for t in traced.root.all()
+        if t.reference.order in found
+    )
+    wrong = error > _limit(traced, twin)
+    divergence = Divergence(check, twin.reference.name, twin.candidate.name, wrong, error)
+    return Located(divergence, twin, expected, observed, depth, traced.mode, traced.precision)
+
+
+def _buffers(traced: Traced, check: str) -> Located:
+    """By the buffers that differ after the call: the module that owns the first of them."""
+    trial = traced.trial
+    truth, record = trial.oracle(traced.mode).buffers, trial.candidate(traced.mode).buffers
+    wrong = {
+        path: value
+        for path, value in truth.items()
+        if path not in record or worst({path: value}, {path: record[path]}, traced.precision) > MODULE_BOUND
+    }
+    plan = trial.session.plan
+    assert plan is not None
+    expected, observed = _named(plan, wrong), _named(plan, {p: record[p] for p in wrong if p in record})
+
+    def owns(twin: Twin) -> bool:
+        return any(name.startswith(f"{twin.reference.name}.") for name in expected)
+
+    twin = _deepest(traced.root, owns, lambda t: False)
+    held = {n: v for n, v in expected.items() if owns(twin) is False or n.startswith(twin.reference.name)}
+    seen = {name: value for name, value in observed.items() if name in held}
+    error = worst(held, seen, traced.precision)
+    divergence = Divergence(check, twin.reference.name, twin.candidate.name, True, error)
+    return Located(divergence, twin, held, seen, (), traced.mode, traced.precision)
+
+
+def _named(plan: weight_bridge.Plan, leaves: Arrays) -> dict[str, np.ndarray]:
+    """Leaves of the candidate under the reference's names, where a step of the plan gives them alone."""
+    named: dict[str, np.ndarray] = {}
+    for step in plan.steps:
+        if all(path in leaves for path in step.targets):
+            values = step.inverse(tuple(np.asarray(leaves[path]) for path in step.targets))
+            named |= dict(zip(step.sources, values, strict=True))
+    return named
+
+
+def _deepest(twin: Twin, wrong: Callable[[Twin], bool], excused: Callable[[Twin], bool]) -> Twin:
+    """The first wrong pair, in the reference's order, that has no wrong pair inside."""
+    for child in twin.children:
+        if wrong(child) and not excused(child):
+            return _deepest(child, wrong, excused)
+    return twin
+
+
+def _contradicted(twin: Twin, root: Twin) -> bool:
+    """Whether a right consumer of the reference's result shows that this pair is none: the work was done elsewhere."""
+    made = list(twin.reference.outputs.values())
+    return twin.received <= MODULE_BOUND and any(
+        other.reference.order > twin.reference.order
+        and other.received <= MODULE_BOUND
+        and any(value is made or np.array_equal(value, m) for value in other.reference.inputs.values() for m in made)
+        for other in root.all()
+    )
+
+
+def _gradients(traced: Traced, twin: Twin) -> tuple[Arrays, Arrays]:
+    """Gradients by the inputs and parameters of a pair, of the reference and of the candidate."""
+    if twin is traced.root:
+        record, truth = traced.trial.candidate(traced.mode), traced.trial.oracle(traced.mode)
+        return {**truth.input_grads, **truth.param_grads}, {**record.input_grads, **record.param_grads}
+    cotangents = twin.reference.input_cotangents
+    expected = {other: cotangents[other] for other, _ in twin.inputs.values() if other in cotangents}
+    observed = {name: value for name, value in twin.arguments(twin.pulled.input_grads).items() if name in expected}
+    names, grads = _parameter_gradients(traced, twin)
+    return {**expected, **names}, {**observed, **grads}
+
+
+def _parameter_gradients(traced: Traced, twin: Twin) -> tuple[Arrays, Arrays]:
+    """Gradients by the parameters that only this pair uses, over all its calls."""
+    session, name = traced.trial.session, twin.reference.name
+    calls = [other for other in traced.root.all() if other.reference.name == name]
+    called = sum(call.name == name for call in traced.reference.calls)
+    if session.plan is None or len(calls) != called:
+        return {}, {}
+    total: dict[str, np.ndarray] = {}
+    for call in calls:
+        for path, value in call.pulled.param_grads.items():
+            total[path] = total[path] + value if path in total else value
+    filled = {path for step in session.plan.steps for path in step.targets}
+    own = {n for n, aliases in session.reference.parameter_names().items() if len(aliases) == 1}
+    back = session.plan.pullback({path: value for path, value in total.items() if path in filled})
+    observed = {n: value for n, value in back.items() if n in own and n.startswith(f"{name}.")}
+    return {n: traced.reference.param_grads[n] for n in observed}, observed
+
+
+def _limit(traced: Traced, twin: Twin) -> float:
+    """The largest error of a right module."""
+    if traced.rough is None:
+        return MODULE_BOUND
+    call = traced.rough.calls[twin.reference.order]
+    record = call.rerun(twin.reference.inputs)
+    own = worst(twin.expected, {name: record.outputs[name] for name in twin.expected}, traced.precision)
+    return REFERENCE_FACTOR * own + ROUNDINGS.get("forward", 8) * UNIT_ROUNDOFF[traced.precision]
