@@ -1,0 +1,1 @@
+"""Optimizers, schedules and averages, replayed on recorded gradients."""
