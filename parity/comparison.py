@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -10,6 +11,8 @@ from parity.formats import UNIT_ROUNDOFF, Precision
 from parity.record import Arrays
 from parity.tolerance import DEAD_SCALE
 
+
+Kind = Literal["numbers", "structure", "non-finite", "discrete"]
 
 MOST_ULPS = 2.0**62
 """What the distance to a reference of zero counts as."""
@@ -31,6 +34,7 @@ class Comparison:
       top: index, reference and candidate of the elements with the largest absolute difference, worst first.
       dead: the leaf was so small beside its siblings that their scale was used.
       problem: what makes the numbers incomparable, or None.
+      kind: what was compared, or what kept it from being compared.
     """
 
     name: str
@@ -44,6 +48,7 @@ class Comparison:
     top: tuple[tuple[tuple[int, ...], float, float], ...] = ()
     dead: bool = False
     problem: str | None = None
+    kind: Kind = "numbers"
 
     @property
     def where(self) -> str:
@@ -94,7 +99,10 @@ def _one(
 def _finite(name: str, expected: np.ndarray, got: np.ndarray, siblings: float, precision: Precision) -> Comparison:
     """Relative error and ulps over the finite elements."""
     finite = np.isfinite(expected)
-    difference = np.where(finite, np.abs(np.where(finite, got, 0) - np.where(finite, expected, 0)), 0.0)
+    smallest_normal = np.finfo(np.float64 if precision == "float64" else np.float32).tiny
+    # XLA flushes subnormal numbers to zero and torch keeps them: below the smallest normal number, all are equal.
+    counts = finite & (np.maximum(np.abs(expected), np.abs(got)) >= smallest_normal)
+    difference = np.where(counts, np.abs(np.where(finite, got, 0) - np.where(finite, expected, 0)), 0.0)
     if difference.size == 0 or not difference.any():
         worst = (0,) * expected.ndim if expected.size else ()
         value = float(expected[worst].real) if expected.size else 0.0
@@ -108,7 +116,6 @@ def _finite(name: str, expected: np.ndarray, got: np.ndarray, siblings: float, p
             error,
             float(np.linalg.norm(difference)) / max(float(np.linalg.norm(magnitude)), np.finfo(np.float64).tiny),
         )
-    smallest_normal = np.finfo(np.float64 if precision == "float64" else np.float32).tiny
     with np.errstate(over="ignore"):  # of a reference that is zero
         spacing = 2 * UNIT_ROUNDOFF[precision] * 2.0 ** np.floor(np.log2(np.maximum(magnitude, smallest_normal)))
         ulps = np.minimum(difference / spacing, MOST_ULPS)
@@ -142,7 +149,8 @@ def _exact(name: str, expected: np.ndarray, got: np.ndarray) -> Comparison:
     worst = tuple(int(i) for i in different[0])
     at = f"at {list(worst)} {got[worst]:g} where the reference has {expected[worst]:g}"
     text = f"{len(different)} of {expected.size} discrete values differ; {at}"
-    return Comparison(name, np.inf, np.inf, np.inf, worst, float(expected[worst]), float(got[worst]), problem=text)
+    at_worst = worst, float(expected[worst]), float(got[worst])
+    return Comparison(name, np.inf, np.inf, np.inf, *at_worst, problem=text, kind="discrete")
 
 
 def _non_finite(name: str, expected: np.ndarray, got: np.ndarray, unlike: np.ndarray, kind: str) -> Comparison:
@@ -150,13 +158,12 @@ def _non_finite(name: str, expected: np.ndarray, got: np.ndarray, unlike: np.nda
     worst = tuple(int(i) for i in np.argwhere(unlike)[0])
     at = f"at {list(worst)} {got[worst]:g} where the reference has {expected[worst]:g}"
     text = f"{kind} positions differ at {int(unlike.sum())} of {expected.size} elements; {at}"
-    return Comparison(
-        name, np.inf, np.inf, np.inf, worst, float(expected[worst].real), float(got[worst].real), problem=text
-    )
+    at_worst = worst, float(expected[worst].real), float(got[worst].real)
+    return Comparison(name, np.inf, np.inf, np.inf, *at_worst, problem=text, kind="non-finite")
 
 
 def _incomparable(name: str, problem: str) -> Comparison:
-    return Comparison(name, np.inf, np.inf, np.inf, (), np.nan, np.nan, problem=problem)
+    return Comparison(name, np.inf, np.inf, np.inf, (), np.nan, np.nan, problem=problem, kind="structure")
 
 
 def _numbers(array: np.ndarray) -> np.ndarray:

@@ -17,11 +17,9 @@ from parity.backends.construction import constructed
 from parity.formats import Precision
 from parity.pair import Pair
 from parity.record import Example
-from parity.session import Session, Trial
+from parity.session import Session
 from parity.strategies.inputs import Input
-
-REFUSALS = (ValueError, TypeError, AssertionError, NotImplementedError, IndexError, RuntimeError)
-"""What a model may raise to refuse a configuration; raised on one side only, it is a divergence."""
+from parity.trial import REFUSALS, Trial
 
 
 @dataclass(frozen=True)
@@ -137,7 +135,7 @@ def open_session(pair: Pair, candidate: str, case: Case, example: Example) -> Se
     reference, refused = _built(lambda: pair.reference(case.config))
     model, also = _built(lambda: constructed(lambda: build(case.config)))
     if refused is None and also is None:
-        return Session.of_pair(pair, label, reference, model, example.inputs)
+        return Session.of_pair(pair, label, reference, model, example.inputs, case.config)
     if refused is not None and also is not None:
         return None
     side, refusal = ("reference", refused) if refused is not None else ("candidate", also)

@@ -8,17 +8,18 @@ from typing import Any
 import numpy as np
 
 import weight_bridge
-from parity._errors import StructureMismatch
+from parity._errors import StructureMismatch, UsageError
 from parity.backends import Call
-from parity.checks import Check, named
-from parity.explore import Budget, Case, explore
+from parity.checks import named
+from parity.explore import Budget, explore
 from parity.formats import Precision
 from parity.layout import Layouts
 from parity.pair import DEFAULT_CHECKS, Pair
 from parity.record import Example
 from parity.report import Report, Result
-from parity.session import Session, Trial
-from parity.tolerance import Override
+from parity.session import Session
+from parity.survey import Stop, Survey, examine
+from parity.trial import ReferenceRefuses, Trial
 
 
 def compare(
@@ -77,8 +78,12 @@ def compare(
         name=name or type(reference).__name__,
     )
     trial = session.trial(Example(arrays), precision)
-    results, notes = examine(trial, named(checks), ())
-    return conclude(trial, Report(session.name, "cpu", precision, results, notes=notes))
+    try:
+        found = examine(trial, named(checks), ())
+    except ReferenceRefuses as refusal:
+        raise UsageError(f"the reference refuses these inputs: {refusal}") from refusal
+    notes = tuple(note.text for note in found.notes)
+    return conclude(trial, Report(session.name, "cpu", precision, found.results, notes=notes))
 
 
 def check(
@@ -118,9 +123,9 @@ def _explored(pair: Pair, candidate: str, precision: Precision, budget: Budget) 
     survey = Survey(pair)
     try:
         explore(pair, candidate, precision, budget, survey.visit)
-    except _Stop as stop:
+    except Stop as stop:
         example = f"{stop.case}, {stop.trial.example.profile} values, seed {stop.trial.example.seed}"
-        return conclude(stop.trial, Report(pair.name, "", precision, stop.results, example=example))
+        return conclude(stop.trial, Report(pair.name, "", precision, stop.found.results, example=example))
     except StructureMismatch as mismatch:
         return Report(pair.name, "", precision, (Result.broken("forward", str(mismatch)),))
     except weight_bridge.WeightBridgeError as refusal:
@@ -128,64 +133,9 @@ def _explored(pair: Pair, candidate: str, precision: Precision, budget: Budget) 
     return survey.report(precision)
 
 
-def examine(
-    trial: Trial, checks: tuple[Check, ...], overrides: tuple[Override, ...]
-) -> tuple[tuple[Result, ...], tuple[str, ...]]:
-    """Runs checks on one trial: a result for each that can run, a note for each that cannot."""
-    able = [c for c in checks if trial.session.plan is not None or not c.needs_plan]
-    notes = tuple(f"{c.name} needs carried weights, and carry is None: not run" for c in checks if c not in able)
-    return tuple(Result.of(c.name, c.run(trial, overrides)) for c in able), notes
-
-
 def conclude(trial: Trial, report: Report) -> Report:
     """Adds to a failing report where the sides part and why."""
     return report
-
-
-class Survey:
-    """Collects the worst result of every check over all visited trials."""
-
-    def __init__(self, pair: Pair) -> None:
-        self._pair = pair
-        self._checks = named(pair.checks)
-        self._worst: dict[str, Result] = {}
-        self._examples = 0
-        self._cases: set[str] = set()
-        self._notes: tuple[str, ...] = tuple(
-            f"override of {o.check} to {o.limit:g} until {o.expires}: {o.reason}" for o in pair.overrides
-        )
-
-    def visit(self, case: Case, trial: Trial) -> None:
-        """Judges one trial; raises at the first failure."""
-        results, _ = examine(trial, self._checks, self._pair.overrides)
-        if not all(result.ok for result in results):
-            raise _Stop(case, trial, results)
-        self._examples += 1
-        self._cases.add(str(case))
-        for result in results:
-            self._worst[result.check] = result.merged(self._worst.get(result.check, result))
-
-    def report(self, precision: Precision) -> Report:
-        """The worst of everything, when nothing failed."""
-        results = tuple(self._worst.values())
-        empty = tuple(f"{r.check} found nothing to compare" for r in results if not r.leaves)
-        return Report(
-            self._pair.name,
-            "",
-            precision,
-            results,
-            examples=self._examples,
-            configs=len(self._cases),
-            notes=(*self._notes, *empty),
-        )
-
-
-class _Stop(Exception):
-    """A failing trial."""
-
-    def __init__(self, case: Case, trial: Trial, results: tuple[Result, ...]) -> None:
-        super().__init__(str(case))
-        self.case, self.trial, self.results = case, trial, results
 
 
 def _array(value: Any) -> np.ndarray:

@@ -9,12 +9,34 @@ from typing import Literal
 import numpy as np
 
 from parity.comparison import Comparison, compare_all
+from parity.formats import Precision
 from parity.pair import Mode
-from parity.record import Arrays, Record
-from parity.session import Trial
-from parity.tolerance import Bound, Override, bound
+from parity.record import Arrays
+from parity.tolerance import Bound
 
-Verdict = Literal["parity", "bug", "rounding", "precision mode", "structure"]
+Verdict = Literal[
+    "parity",
+    "rounding",
+    "precision mode",
+    "stability",
+    "semantic boundary",
+    "ambiguous tie",
+    "ill-conditioned",
+    "statistical",
+    "structure",
+    "bug",
+]
+"""What a comparison means, in words.
+
+`parity`, `rounding`: within the bound, in float64 and below it. `precision mode`: as far off as a float32 conversion
+that was found explains. `stability`: right in float64, and less accurate than the reference below. `semantic boundary`,
+`ambiguous tie`: only at exact kinks, or where equal keys are ordered. `ill-conditioned`: the reference itself moves as
+far under a few roundings. `statistical`: drawn numbers of another distribution. `structure`: other names, shapes or
+kinds. `bug`: none of these.
+"""
+
+TOLERATED = frozenset({"parity", "rounding", "precision mode", "semantic boundary", "ambiguous tie", "ill-conditioned"})
+"""Verdicts that are shown and do not fail."""
 
 
 @dataclass(frozen=True)
@@ -26,67 +48,91 @@ class Judgement:
       mode: `eval` or `train`.
       comparison: candidate against the truth.
       bound: what is accepted.
+      verdict: what the comparison means.
+      ok: whether it lets the candidate pass.
     """
 
     check: str
     mode: Mode
     comparison: Comparison
     bound: Bound
-
-    @property
-    def ok(self) -> bool:
-        """Whether the candidate is within the bound; NaN and structural problems never are."""
-        return self.comparison.problem is None and self.comparison.error <= self.bound.limit
+    verdict: Verdict
+    ok: bool
 
     @property
     def severity(self) -> float:
         """Error in multiples of the bound."""
         return self.comparison.error / self.bound.limit if self.bound.limit else float(self.comparison.error > 0)
 
+    @property
+    def needed_override(self) -> bool:
+        """Whether an override made the difference."""
+        return self.ok and self.bound.override is not None and self.comparison.error > self.bound.policy
 
-def judge(
-    trial: Trial,
+
+@dataclass(frozen=True)
+class Note:
+    """A remark of a check that is no judgement.
+
+    Attributes:
+      text: one line for the report.
+      always: worth saying only if every example says so.
+    """
+
+    text: str
+    always: bool = False
+
+
+Finding = Judgement | Note
+
+
+def settled(
     check: str,
-    select: Callable[[Record], Arrays],
+    mode: Mode,
+    comparison: Comparison,
+    bound: Bound,
+    precision: Precision,
+    explain: Callable[[], Verdict],
     *,
-    modes: tuple[Mode, ...] | None = None,
-    overrides: tuple[Override, ...] = (),
-) -> Iterator[Judgement]:
-    """Compares one kind of quantity in every mode.
-
-    In float64 the reference is the truth. Below, the truth is the reference's float64 run on the same rounded numbers,
-    and the reference's own distance to it is the yardstick: that of the leaf, or the root mean square over its siblings
-    where that is larger.
+    tolerated: frozenset[str] = TOLERATED,
+) -> Judgement:
+    """A judgement; what lies outside the bound is explained.
 
     Args:
-      trial: both sides of one example.
-      check: name of the check, which decides the bound.
-      select: which arrays of a record.
-      modes: modes to judge; the session's by default.
-      overrides: of the pair.
-
-    Yields:
-      A judgement per leaf and mode.
+      check: name of the check.
+      mode: `eval` or `train`.
+      comparison: candidate against the truth.
+      bound: what is accepted.
+      precision: of the run.
+      explain: says what an error beyond the bound means; called only for one, since that may take more runs.
+      tolerated: verdicts that let the candidate pass.
     """
-    for mode in modes or trial.session.modes:
-        truth = select(trial.oracle(mode))
-        yardstick = _yardstick(trial, truth, mode, select)
-        for comparison in compare_all(truth, select(trial.candidate(mode)), trial.precision):
-            limit = bound(
-                check,
-                trial.precision,
-                reference_error=yardstick(comparison.name),
-                overrides=overrides,
-                name=comparison.name,
-            )
-            yield Judgement(check, mode, comparison, limit)
+    if comparison.problem is None and comparison.error <= bound.limit:
+        return Judgement(check, mode, comparison, bound, "parity" if precision == "float64" else "rounding", True)
+    verdict = explain()
+    return Judgement(check, mode, comparison, bound, verdict, verdict in tolerated)
 
 
-def _yardstick(trial: Trial, truth: Arrays, mode: Mode, select: Callable[[Record], Arrays]) -> Callable[[str], float]:
-    """Leaf name → the reference's own error at this precision."""
-    if trial.precision == "float64":
-        return lambda name: 0.0
-    own = {c.name: c.error for c in compare_all(truth, select(trial.reference(mode)), trial.precision)}
-    finite = [error for error in own.values() if np.isfinite(error)]
-    siblings = float(np.sqrt(np.mean(np.square(finite)))) if finite else 0.0
-    return lambda name: max(own[name], siblings) if np.isfinite(own.get(name, np.inf)) else siblings
+def compared(
+    check: str,
+    mode: Mode,
+    truth: Arrays,
+    got: Arrays,
+    precision: Precision,
+    bound_of: Callable[[str], Bound],
+    explain: Callable[[Comparison, Bound], Verdict],
+) -> Iterator[Judgement]:
+    """Judges every leaf of two sets of arrays; see `settled`."""
+    for comparison in compare_all(truth, got, precision):
+        limit = bound_of(comparison.name)
+        yield settled(check, mode, comparison, limit, precision, lambda c=comparison, b=limit: explain(c, b))
+
+
+def overflowing(truth: Arrays, own: Arrays) -> dict[str, np.ndarray]:
+    """The truth, with the reference's own infinities and NaNs where its format cannot hold what float64 can."""
+    return {
+        name: np.where(np.isfinite(own[name].astype(value.dtype)), value, own[name].astype(value.dtype))
+        if name in own and value.dtype.kind == "f" and own[name].shape == value.shape
+        else value
+        for name, value in truth.items()
+    }

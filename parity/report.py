@@ -30,6 +30,8 @@ class Result:
       detail: what is wrong, or why the bound is what it is.
       histogram: ulp distances of the worst leaf: 0, up to 1, up to 2, up to 4, …
       top: index, reference and candidate of the worst leaf's worst elements.
+      verdict: what the worst leaf's error means, as `parity.judgement.Verdict` lists.
+      ulp_quantile: 0.99 quantile of the worst leaf's distances.
     """
 
     check: str
@@ -45,6 +47,8 @@ class Result:
     detail: str
     histogram: tuple[int, ...] = ()
     top: tuple[tuple[tuple[int, ...], float, float], ...] = ()
+    verdict: str = "parity"
+    ulp_quantile: float = 0.0
 
     @classmethod
     def of(cls, check: str, judgements: Iterable[Judgement]) -> Result:
@@ -57,13 +61,15 @@ class Result:
         detail = c.problem or worst.bound.why
         ok = all(judgement.ok for judgement in found)
         at_worst = c.where, c.expected, c.got, worst.mode
-        return cls(check, ok, c.error, c.ulp, worst.bound.limit, *at_worst, len(found), detail, c.histogram, c.top)
+        numbers = c.error, c.ulp, worst.bound.limit
+        shape = c.histogram, c.top, worst.verdict, c.ulp_quantile
+        return cls(check, ok, *numbers, *at_worst, len(found), detail, *shape)
 
     @classmethod
     def broken(cls, check: str, problem: str) -> Result:
         """What stands in a report where the sides could not be compared at all."""
         nowhere = np.inf, np.inf, 0.0, "", np.nan, np.nan, ""
-        return cls(check, False, *nowhere, 1, problem)
+        return cls(check, False, *nowhere, 1, problem, verdict="structure")
 
     def merged(self, other: Result) -> Result:
         """The worse of two results of the same check."""

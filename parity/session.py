@@ -35,6 +35,7 @@ class Session:
       modes: which modes are compared.
       weights: moves the reference's fresh weights; None keeps them.
       pair: what was declared; None for two given models.
+      label: which of the pair's candidates.
       config: of the pair.
     """
 
@@ -46,13 +47,16 @@ class Session:
     modes: tuple[Mode, ...]
     weights: Weights | None
     pair: Pair | None = None
+    label: str = ""
     config: Any = None
     _found: dict[Hashable, Any] = field(default_factory=dict[Hashable, Any], repr=False, compare=False)
 
     @classmethod
-    def of_pair(cls, pair: Pair, label: str, reference: Any, candidate: Any, inputs: tuple[np.ndarray, ...]) -> Session:
+    def of_pair(
+        cls, pair: Pair, label: str, reference: Any, candidate: Any, inputs: tuple[np.ndarray, ...], config: Any = None
+    ) -> Session:
         """Binds the models of one config; `inputs` serve models that get their shapes from data."""
-        return cls.of_models(
+        models = cls.of_models(
             reference,
             candidate,
             inputs,
@@ -63,7 +67,7 @@ class Session:
             call=Call(pair.method, pair.output),
             name=f"{pair.name} [{label}]",
         )
-        return replace(models, pair=pair, config=config)
+        return replace(models, pair=pair, label=label, config=config)
 
     @classmethod
     def of_models(
@@ -109,8 +113,14 @@ class Session:
 
     def carried(self, state: Arrays) -> Arrays:
         """The candidate's leaves for a state of the reference; those that the plan leaves alone keep their values."""
-        own = self.candidate.state()
-        return own if self.plan is None else {**own, **self.plan.apply(state)}
+        if self.plan is None:
+            return self.candidate.state()
+        return self._left_alone() | self.plan.apply(state)
+
+    def _left_alone(self) -> dict[str, np.ndarray]:
+        return self.once(
+            "left alone", lambda: {p: v for p, v in self.candidate.state().items() if p not in self.filled()}
+        )
 
     def laid_out(self, inputs: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
         """Inputs in the candidate's layout."""

@@ -90,6 +90,10 @@ class JaxProgram:
         arguments = tuple(as_dtype(value, dtype) for value in inputs)
         return parameters, buffers, arguments, weights, np.uint32(seed & 0xFFFFFFFF), numbers, draws
 
+    def traced(self, train: bool, *arguments: Any) -> Any:
+        """The trace of `step` that `run` compiles, made now or taken from there."""
+        return self._compiled[train].trace(*arguments)
+
     def call_once(
         self, leaves: Leaves, inputs: tuple[Any, ...], seed: Any, numbers: Numbers, draws: tuple[Draw, ...], train: bool
     ) -> tuple[Leaves, Leaves, Leaves]:

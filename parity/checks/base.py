@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 
-from parity.judgement import Judgement, judge
-from parity.record import Arrays, Record
-from parity.session import Trial
-from parity.tolerance import Override
+import numpy as np
 
-Run = Callable[[Trial, tuple[Override, ...]], Iterable[Judgement]]
+from parity.comparison import Comparison, compare_all
+from parity.judgement import Finding, Judgement, Note, Verdict, compared, overflowing
+from parity.pair import Mode
+from parity.record import Arrays
+from parity.tolerance import STABLE, VACUOUS, Bound, Override, bound
+from parity.trial import Trial
+from parity.verdicts import Select, explained
+
+Run = Callable[[Trial, tuple[Override, ...]], Iterable[Finding]]
+
+ORDINARY = frozenset({"normal", "given", "small"})
+"""Profiles of inputs like those that models are used on."""
 
 
 @dataclass(frozen=True)
@@ -22,18 +30,93 @@ class Check:
       sees: the faults that this property shows and others do not, in a phrase.
       run: judges one trial; yields nothing where the property does not apply.
       needs_plan: cannot run when weights are not carried over.
+      once: judges the first example of a configuration only, because it compiles more or runs longer.
     """
 
     name: str
     sees: str
     run: Run
     needs_plan: bool = False
+    once: bool = False
 
 
-def on_record(name: str, select: Callable[[Record], Arrays], *, sees: str, needs_plan: bool = False) -> Check:
+def on_record(name: str, select: Select, *, sees: str, needs_plan: bool = False) -> Check:
     """A check that compares one kind of array of the two records, in every mode."""
 
-    def run(trial: Trial, overrides: tuple[Override, ...]) -> Iterable[Judgement]:
-        return judge(trial, name, select, overrides=overrides)
+    def run(trial: Trial, overrides: tuple[Override, ...]) -> Iterator[Finding]:
+        for mode in trial.session.modes:
+            yield from judged(trial, name, mode, select, overrides)
+            yield from _vacuous(name, mode, select(trial.oracle(mode)))
 
     return Check(name, sees, run, needs_plan)
+
+
+def judged(
+    trial: Trial, check: str, mode: Mode, select: Select, overrides: tuple[Override, ...] = ()
+) -> Iterator[Judgement]:
+    """Compares one kind of array of the two records.
+
+    In float64 the reference is the truth. Below, the truth is the reference's float64 run on the same rounded numbers,
+    and the reference's own distance to it is the yardstick: that of the leaf, or the root mean square over its siblings
+    where that is larger.
+
+    Args:
+      trial: both sides of one example.
+      check: name of the check, which decides the bound.
+      mode: `eval` or `train`.
+      select: which arrays of a record.
+      overrides: of the pair.
+
+    Yields:
+      A judgement per leaf.
+    """
+    own = select(trial.reference(mode))
+    truth = overflowing(select(trial.oracle(mode)), own)
+
+    def explain(comparison: Comparison, limit: Bound) -> Verdict:
+        return explained(trial, mode, select, comparison, limit)
+
+    for judgement in compared(
+        *(check, mode, truth, select(trial.candidate(mode)), trial.precision),
+        bounds(trial, check, truth, own, overrides),
+        explain,
+    ):
+        yield _let_pass_if_stable(trial, judgement)
+
+
+def bounds(
+    trial: Trial, check: str, truth: Arrays, own: Arrays, overrides: tuple[Override, ...]
+) -> Callable[[str], Bound]:
+    """Leaf name → bound, from the reference's own distance to the truth at this precision."""
+    errors: dict[str, float] = {}
+    if trial.precision != "float64":
+        errors = {c.name: c.error for c in compare_all(truth, own, trial.precision)}
+    finite = [error for error in errors.values() if np.isfinite(error)]
+    siblings = float(np.sqrt(np.mean(np.square(finite)))) if finite else 0.0
+
+    def bound_of(name: str) -> Bound:
+        error = errors.get(name, np.inf)
+        yardstick = max(error, siblings) if np.isfinite(error) else siblings
+        return bound(check, trial.precision, reference_error=yardstick, overrides=overrides, name=name)
+
+    return bound_of
+
+
+def _let_pass_if_stable(trial: Trial, judgement: Judgement) -> Judgement:
+    """A right formula that loses digits passes, unless it loses most of them on ordinary inputs."""
+    if judgement.verdict != "stability":
+        return judgement
+    ordinary = trial.example.profile in ORDINARY
+    return replace(judgement, ok=not (ordinary and judgement.comparison.error > STABLE))
+
+
+def _vacuous(check: str, mode: Mode, arrays: Arrays) -> Iterator[Note]:
+    """Leaves that any candidate would match: constant outputs, gradients that are zero."""
+    floating = {name: np.abs(a.astype(np.float64)) for name, a in arrays.items() if a.dtype.kind == "f" and a.size}
+    largest = max((float(np.nanmax(a, initial=0.0)) for a in floating.values()), default=0.0)
+    for name, magnitude in floating.items():
+        spread = float(np.ptp(arrays[name].astype(np.float64))) if magnitude.size > 1 else float(magnitude.max())
+        size = spread if check == "forward" else float(magnitude.max())
+        if check != "buffers" and size <= VACUOUS * largest:
+            what = "is constant" if check == "forward" else "is zero"
+            yield Note(f"vacuous: {check} of {name} {what} in every example, {mode} mode", always=True)

@@ -1,0 +1,91 @@
+"""Formats that a JAX model computes in, read off its jaxpr without running anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from jax.extend import source_info_util
+
+from parity.audit import Audit, Narrowing, coarse, narrower
+from parity.backends.jax_program import JaxProgram, isolated
+from parity.formats import Precision
+from parity.noise import Draw
+from parity.record import Arrays
+
+FAMILY_OF: Mapping[str, str] = MappingProxyType(
+    {"exp": "exponential", "exp2": "exponential", "log": "logarithm", "log1p": "logarithm"}
+    | {"sqrt": "root", "rsqrt": "root"}
+)
+
+EXACT = frozenset(
+    "abs argmax argmin broadcast_in_dim bitcast_convert_type clamp concatenate copy copy_p cummax cummin custom_jvp_call "
+    "custom_vjp_call custom_vjp_call_jaxpr dynamic_slice dynamic_update_slice expand_dims gather iota jit max min neg "
+    "optimization_barrier pad pjit reduce_max reduce_min remat remat2 checkpoint reshape rev scan scatter select_n "
+    "sharding_constraint sign slice sort split squeeze stop_gradient transpose while cond closed_call core_call "
+    "split_dims select_and_scatter_add select_and_gather_add".split()
+)
+"""Primitives that move or choose numbers; running them in a narrow format loses nothing more."""
+
+RANDOM = frozenset(
+    "_bernoulli _uniform _normal _normal_real _truncated_normal _gumbel _exponential _randint _shuffle _gamma".split()
+)
+"""Compiled parts of `jax.random`, whose inner formats are its own affair."""
+
+
+def audit(
+    program: JaxProgram,
+    state: Arrays,
+    inputs: tuple[np.ndarray, ...],
+    *,
+    precision: Precision,
+    train: bool,
+    cotangents: Arrays,
+    draws: tuple[Draw, ...],
+) -> Audit:
+    """Every operation of one call and its gradients; see `parity.backends.auditing.audit_candidate`."""
+    with isolated(precision):
+        arguments = program.arguments(state, inputs, precision, cotangents=cotangents, draws=draws)
+        closed = program.traced(train, *arguments).jaxpr
+    found = {_of_constant(np.asarray(value)) for value in closed.consts if narrower(str(value.dtype), precision)}
+    families: dict[str, set[str]] = {}
+    for equation in _equations(closed.jaxpr):
+        name = equation.primitive.name
+        formats = {str(variable.aval.dtype) for variable in equation.outvars if hasattr(variable.aval, "dtype")}
+        if name in FAMILY_OF:
+            families.setdefault(FAMILY_OF[name], set()).update(formats)
+        if narrow := _narrowed(equation, formats, precision):
+            where = source_info_util.summarize(equation.source_info)
+            found.add(Narrowing(narrow, "conversion" if name == "convert_element_type" else name, where))
+    return Audit(tuple(sorted(n for n in found if n is not None)), {k: frozenset(v) for k, v in families.items()})
+
+
+def _of_constant(value: np.ndarray) -> Narrowing | None:
+    """An array that the model was built with, if its values were rounded."""
+    return Narrowing(str(value.dtype), f"constant of shape {list(value.shape)}", "the model") if coarse(value) else None
+
+
+def _narrowed(equation: Any, formats: set[str], precision: Precision) -> str | None:
+    """The narrow format that an equation brings in or computes in."""
+    narrow = next((name for name in formats if narrower(name, precision)), None)
+    if narrow is None or equation.primitive.name in EXACT:
+        return None
+    if equation.primitive.name != "convert_element_type":
+        return narrow
+    source = str(equation.invars[0].aval.dtype)
+    return narrow if source.startswith(("float", "bfloat")) and not narrower(source, precision) else None
+
+
+def _equations(jaxpr: Any) -> Iterator[Any]:
+    """All equations, those inside loops, branches and calls included."""
+    for equation in jaxpr.eqns:
+        if equation.params.get("name") in RANDOM:
+            continue
+        yield equation
+        for value in equation.params.values():
+            for part in value if isinstance(value, tuple | list) else (value,):
+                inner = getattr(part, "jaxpr", part)
+                if hasattr(inner, "eqns"):
+                    yield from _equations(inner)

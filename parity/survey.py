@@ -1,0 +1,150 @@
+"""Checks applied to one trial, and their findings gathered over many."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from parity._errors import StructureMismatch
+from parity.checks import Check, named
+from parity.explore import Case
+from parity.formats import Precision
+from parity.judgement import Finding, Judgement, Note
+from parity.pair import Pair
+from parity.report import Report, Result
+from parity.tolerance import ENOUGH_EXAMPLES, Override
+from parity.trial import ReferenceRefuses, Trial
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What checks found on one trial.
+
+    Attributes:
+      results: one per check that ran.
+      notes: remarks, and a line for each check that could not run.
+      needed: overrides without which the trial had failed.
+    """
+
+    results: tuple[Result, ...]
+    notes: tuple[Note, ...]
+    needed: tuple[Override, ...]
+
+
+def examine(trial: Trial, checks: Sequence[Check], overrides: tuple[Override, ...]) -> Examination:
+    """Runs checks on one trial.
+
+    Raises:
+      ReferenceRefuses: the reference raises on this example.
+    """
+    able = [c for c in checks if trial.session.plan is not None or not c.needs_plan]
+    notes = [Note(f"{c.name} needs carried weights, and carry is None: not run") for c in checks if c not in able]
+    results: list[Result] = []
+    needed: list[Override] = []
+    for check in able:
+        judgements, remarks, problem = _found(check, trial, overrides)
+        results.append(Result.of(check.name, judgements) if problem is None else Result.broken(check.name, problem))
+        notes += remarks
+        needed += [j.bound.override for j in judgements if j.bound.override is not None and j.needed_override]
+    return Examination(tuple(results), tuple(notes), tuple(dict.fromkeys(needed)))
+
+
+def _found(
+    check: Check, trial: Trial, overrides: tuple[Override, ...]
+) -> tuple[list[Judgement], list[Note], str | None]:
+    """Judgements, remarks, and what kept the check from finishing."""
+    found: list[Finding] = []
+    problem = None
+    try:
+        found.extend(check.run(trial, overrides))
+    except StructureMismatch as mismatch:
+        problem = str(mismatch)
+    return [f for f in found if isinstance(f, Judgement)], [f for f in found if isinstance(f, Note)], problem
+
+
+class Survey:
+    """Collects the worst result of every check over all visited trials."""
+
+    def __init__(self, pair: Pair) -> None:
+        self._pair = pair
+        self._checks = named(pair.checks)
+        self._worst: dict[str, Result] = {}
+        self._visits: Counter[str] = Counter()
+        self._said: defaultdict[Note, Counter[str]] = defaultdict(Counter)
+        self._first: dict[str, tuple[str, int]] = {}
+        self._needed: set[Override] = set()
+        self._refused: list[str] = []
+
+    def visit(self, case: Case, trial: Trial) -> None:
+        """Judges one trial; raises at the first failure.
+
+        Checks that judge one example per configuration take the first of each; seeing the same one again, as when a
+        failure is replayed, they judge it again.
+        """
+        key = trial.example.profile, trial.example.seed
+        first = self._first.setdefault(str(case), key) == key
+        try:
+            found = examine(trial, [c for c in self._checks if first or not c.once], self._pair.overrides)
+        except ReferenceRefuses as refusal:
+            self._refused.append(str(refusal))
+            return
+        if not all(result.ok for result in found.results):
+            raise Stop(case, trial, found)
+        self._visits[str(case)] += 1
+        self._needed.update(found.needed)
+        for note in set(found.notes):
+            self._said[note][str(case)] += 1
+        for result in found.results:
+            self._worst[result.check] = result.merged(self._worst.get(result.check, result))
+
+    def report(self, precision: Precision) -> Report:
+        """The worst of everything, when nothing failed."""
+        results = [self._worst[check.name] for check in self._checks if check.name in self._worst]
+        if not results:
+            why = f"the reference refuses every example: {self._refused[0]}" if self._refused else "no example was run"
+            results = [Result.broken("forward", why)]
+        return Report(
+            *(self._pair.name, "", precision, (*results, *self._unneeded(precision))),
+            examples=self._visits.total(),
+            configs=len(self._visits),
+            notes=tuple(self._notes(results)),
+        )
+
+    def _notes(self, results: list[Result]) -> list[str]:
+        """Overrides in force, checks without anything to judge, remarks, refused examples."""
+        notes = [str(override) for override in self._pair.overrides]
+        notes += [f"{result.check} found nothing to compare" for result in results if not result.leaves]
+        notes += [note.text for note, cases in self._said.items() if not note.always or self._always(cases)]
+        if self._refused:
+            notes.append(f"the reference refused {len(self._refused)} further examples: {self._refused[0]}")
+        return list(dict.fromkeys(notes))
+
+    def _always(self, cases: Counter[str]) -> bool:
+        """Whether a remark was made on every example of the configurations that it was made on."""
+        return all(count == self._visits[case] for case, count in cases.items())
+
+    def _unneeded(self, precision: Precision) -> list[Result]:
+        """A failure for each override that nothing needed, once enough was run to tell."""
+        if self._visits.total() < ENOUGH_EXAMPLES:
+            return []
+        asked = [o for o in self._pair.overrides if o.precision in (None, precision) and o.check in self._worst]
+        return [
+            replace(Result.broken(o.check, f"{o}: no example needs it any more; remove it"), verdict="expired override")
+            for o in asked
+            if o not in self._needed
+        ]
+
+
+class Stop(Exception):  # noqa: N818  # not an error of the program
+    """A failing trial.
+
+    Attributes:
+      case: its configuration.
+      trial: itself.
+      found: what the checks found.
+    """
+
+    def __init__(self, case: Case, trial: Trial, found: Examination) -> None:
+        super().__init__(str(case))
+        self.case, self.trial, self.found = case, trial, found

@@ -1,0 +1,193 @@
+"""One example on both sides; every run happens once, when a check first asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from parity._errors import StructureMismatch
+from parity.audit import Audit
+from parity.cotangents import cotangents
+from parity.formats import Precision, is_floating, rounded
+from parity.noise import Draw
+from parity.pair import Mode
+from parity.record import Arrays, Example, Record
+from parity.session import Session
+
+REFUSALS = (ValueError, TypeError, AssertionError, NotImplementedError, IndexError, RuntimeError, ZeroDivisionError)
+"""What a model may raise to refuse a configuration or inputs; raised on one side only, it is a divergence."""
+
+
+class ReferenceRefuses(Exception):  # noqa: N818  # no error: the example is not one that the claim is about
+    """The reference raises on an example."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One example on both sides.
+
+    Attributes:
+      session: both sides.
+      example: what they are fed.
+      precision: floating format of both sides.
+      given: state and inputs in place of those that follow from the example.
+    """
+
+    session: Session
+    example: Example
+    precision: Precision
+    given: tuple[Arrays, tuple[np.ndarray, ...]] | None = None
+    _found: dict[Any, Record] = field(default_factory=dict[Any, Record], repr=False, compare=False)
+
+    @cached_property
+    def state(self) -> Arrays:
+        """The reference's weights, rounded to what the run can hold."""
+        state = self.given[0] if self.given else self.session.state(self.example.seed)
+        return {name: rounded(value, self.precision) for name, value in state.items()}
+
+    @cached_property
+    def inputs(self) -> tuple[np.ndarray, ...]:
+        """The inputs in the reference's layout, rounded likewise."""
+        inputs = self.given[1] if self.given else self.example.inputs
+        return tuple(rounded(value, self.precision) for value in inputs)
+
+    def reference(self, mode: Mode) -> Record:
+        """The torch side at this precision.
+
+        Raises:
+          ReferenceRefuses: it raises on this example.
+        """
+        return self._reference("reference", mode, self.precision)
+
+    def oracle(self, mode: Mode) -> Record:
+        """The torch side in float64 on the same rounded weights and inputs: the truth."""
+        return self._reference("oracle" if self.precision != "float64" else "reference", mode, "float64")
+
+    def candidate(self, mode: Mode) -> Record:
+        """The JAX side, in the reference's names and layout.
+
+        Raises:
+          StructureMismatch: it raises where the reference does not.
+        """
+        raw = self.raw_candidate(mode)
+        return self._once(("read back", mode), lambda: self.session.read_back(raw, self.state))
+
+    def raw_reference(self, mode: Mode) -> Record:
+        """The torch side's record with its own names of buffers."""
+        return self._once(("reference", mode), lambda: self.run_reference(mode, self.precision))
+
+    def raw_candidate(self, mode: Mode) -> Record:
+        """The JAX side's record in its own names and layout."""
+        return self._once(("candidate", mode), lambda: self.run_candidate(mode))
+
+    def run_reference(self, mode: Mode, precision: Precision, state: Arrays | None = None) -> Record:
+        """Runs the torch side, from another state where one is given.
+
+        Raises:
+          ReferenceRefuses: it raises.
+        """
+        given = self.state if state is None else state
+        seed, train = self.example.seed, mode == "train"
+        try:
+            return self.session.reference.run(
+                given, self.inputs, precision=precision, train=train, cotangents=None, seed=seed
+            )
+        except REFUSALS as refusal:
+            raise ReferenceRefuses(f"{type(refusal).__name__}: {refusal}") from refusal
+
+    def run_candidate(self, mode: Mode, leaves: Arrays | None = None, draws: tuple[Draw, ...] | None = None) -> Record:
+        """Runs the JAX side, from other leaves or with other draws where they are given.
+
+        Raises:
+          StructureMismatch: it raises.
+        """
+        try:
+            return self.session.candidate.run(
+                self.session.carried(self.state) if leaves is None else leaves,
+                self.session.laid_out(self.inputs),
+                precision=self.precision,
+                train=mode == "train",
+                cotangents=self.weights(mode),
+                seed=self.example.seed,
+                draws=self.reference(mode).draws if draws is None else draws,
+            )
+        except REFUSALS as refusal:
+            raise StructureMismatch(
+                f"only the candidate refuses, in {mode} mode: {type(refusal).__name__}: {refusal}"
+            ) from refusal
+
+    def weights(self, mode: Mode) -> Arrays:
+        """Cotangents of the outputs, in the candidate's layout."""
+        outputs = self.reference(mode).outputs
+        seed, to_candidate = self.example.seed, self.session.layouts.to_candidate
+        return {name: to_candidate(name, value) for name, value in cotangents(outputs, seed).items()}
+
+    def fed(self, inputs: tuple[np.ndarray, ...], *, profile: str | None = None) -> Trial:
+        """The same weights, modes and cotangents on other inputs."""
+        example = replace(self.example, inputs=inputs, profile=profile or self.example.profile)
+        return replace(self, example=example, given=(self.state, inputs), _found={})
+
+    def in_float64(self) -> Trial:
+        """The same rounded numbers in float64 on both sides."""
+        return replace(self, precision="float64", given=(self.state, self.inputs), _found={})
+
+    def moved(self, size: float, *, off_zero: bool, seed: int = 0) -> Trial:
+        """The same example with every floating input and weight a little elsewhere.
+
+        Args:
+          size: relative displacement.
+          off_zero: move zeros and small elements too, by as much as the rest of their array, so that exact zeros, ties
+            and kinks are left; arrays that are nowhere negative stay so.
+          seed: of the displacement.
+        """
+        rng = np.random.default_rng([self.example.seed, 3, seed])
+        state = {name: _moved(value, size, off_zero, rng) for name, value in self.state.items()}
+        inputs = tuple(_moved(value, size, off_zero, rng) for value in self.inputs)
+        return replace(self, given=(state, inputs), _found={})
+
+    def audits(self, mode: Mode, precision: Precision | None = None) -> tuple[Audit, Audit]:
+        """What both sides compute in, asked for a precision: of the configuration, not of the example."""
+        asked = precision or self.precision
+        return self.session.once(("audits", mode, asked), lambda: self._audit(mode, asked))
+
+    def _audit(self, mode: Mode, precision: Precision) -> tuple[Audit, Audit]:
+        from parity.backends.auditing import audit_candidate, audit_reference
+
+        session, train, seed = self.session, mode == "train", self.example.seed
+        weights, draws = self.weights(mode), self.reference(mode).draws
+        leaves, inputs = session.carried(self.state), session.laid_out(self.inputs)
+        return (
+            audit_reference(session.reference, self.state, self.inputs, precision=precision, train=train, seed=seed),
+            audit_candidate(
+                session.candidate, leaves, inputs, precision=precision, train=train, cotangents=weights, draws=draws
+            ),
+        )
+
+    def _reference(self, key: str, mode: Mode, precision: Precision) -> Record:
+        raw = self._once((key, mode), lambda: self.run_reference(mode, precision))
+        buffers = self._once(
+            (key, "buffers", mode), lambda: Record({}, buffers=self.session.buffers_of({**self.state, **raw.buffers}))
+        )
+        return replace(raw, buffers=buffers.buffers)
+
+    def _once(self, key: Any, run: Callable[[], Record]) -> Record:
+        if key not in self._found:
+            self._found[key] = run()
+        return self._found[key]
+
+
+def _moved(value: np.ndarray, size: float, off_zero: bool, rng: np.random.Generator) -> np.ndarray:
+    """One array a little elsewhere; integers and booleans stay."""
+    if not is_floating(value) or not value.size:
+        return value
+    if not off_zero:
+        return value * (1 + size * rng.choice((-1.0, 1.0), value.shape))
+    noise = rng.standard_normal(value.shape)
+    finite = np.where(np.isfinite(value), value, 0)
+    scale = float(np.sqrt(np.mean(np.square(finite)))) or 1.0
+    signed = bool((finite < 0).any())
+    return value + size * (np.abs(finite) + scale) * (noise if signed else np.abs(noise))

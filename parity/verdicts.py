@@ -1,0 +1,104 @@
+"""What an error beyond its bound means: more runs of both sides tell noise, conventions and faults apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from parity._errors import StructureMismatch
+from parity.comparison import Comparison, compare_all
+from parity.formats import UNIT_ROUNDOFF
+from parity.judgement import Verdict, overflowing
+from parity.pair import Mode
+from parity.record import Arrays, Record
+from parity.tolerance import HIDDEN, ILL_CONDITIONED, NUDGE, Bound
+from parity.trial import ReferenceRefuses, Trial
+
+Select = Callable[[Record], Arrays]
+
+DISPLACEMENTS = 2
+"""Independent displacements after which an error that is gone each time was one of a kink."""
+
+
+def explained(trial: Trial, mode: Mode, select: Select, comparison: Comparison, bound: Bound) -> Verdict:
+    """The verdict on one leaf beyond its bound.
+
+    In this order: names and shapes differ (`structure`); a conversion to a format whose rounding is as large was found
+    on either side (`precision mode`); float64 agrees (`stability`); a displacement off exact zeros, ties and kinks
+    makes the error vanish (`semantic boundary`, or `ambiguous tie` where choices differ); the reference's own float64
+    run moves as far under `NUDGE` roundings (`ill-conditioned`). What is left is a `bug`, and so is every NaN that only
+    the candidate has: no convention makes a number of it.
+
+    Args:
+      trial: both sides.
+      mode: `eval` or `train`.
+      select: which arrays of a record were compared.
+      comparison: of the leaf.
+      bound: that it exceeded.
+
+    Returns:
+      The verdict.
+    """
+    if comparison.kind == "structure":
+        return "structure"
+    if comparison.kind == "numbers" and explained_by_format(trial, mode, comparison.error):
+        return "precision mode"
+    if trial.precision != "float64" and _right_in_float64(trial, mode, select, comparison.name):
+        return "stability"
+    if comparison.kind == "non-finite":
+        return "bug"
+    if _vanishes_off_kinks(trial, mode, select, comparison.name, bound):
+        return "ambiguous tie" if comparison.kind == "discrete" else "semantic boundary"
+    if comparison.kind == "numbers" and comparison.error <= ILL_CONDITIONED * sensitivity(
+        trial, mode, select, comparison.name
+    ):
+        return "ill-conditioned"
+    return "bug"
+
+
+def explained_by_format(trial: Trial, mode: Mode, error: float) -> bool:
+    """Whether a conversion inside a float64 run is as coarse as the error; a 16-bit one must be the reference's own."""
+    if trial.precision != "float64" or error > max(HIDDEN.values()):
+        return False
+    reference, candidate = (audit.coarsest for audit in trial.audits(mode))
+    formats = {reference, candidate if candidate == "float32" else None} - {None}
+    return any(error <= HIDDEN[name] for name in formats if name is not None)
+
+
+def sensitivity(trial: Trial, mode: Mode, select: Select, name: str) -> float:
+    """How far the reference's float64 leaf moves when inputs and weights do by `NUDGE` roundings of the format."""
+    moved = trial.moved(NUDGE * UNIT_ROUNDOFF[trial.precision], off_zero=False).in_float64()
+    try:
+        return error_of(select(trial.oracle(mode)), select(moved.oracle(mode)), name)
+    except ReferenceRefuses:
+        return 0.0
+
+
+def error_of(truth: Arrays, got: Arrays, name: str) -> float:
+    """The relative error of one leaf, inf where it cannot be compared."""
+    return next((c.error for c in compare_all(truth, got, "float64") if c.name == name), np.inf)
+
+
+def _right_in_float64(trial: Trial, mode: Mode, select: Select, name: str) -> bool:
+    """Whether the same numbers agree in float64, to far more digits than the format has."""
+    wide = trial.in_float64()
+    try:
+        error = error_of(select(wide.oracle(mode)), select(wide.candidate(mode)), name)
+    except (ReferenceRefuses, StructureMismatch):
+        return False
+    return error <= UNIT_ROUNDOFF[trial.precision] * 1e-3
+
+
+def _vanishes_off_kinks(trial: Trial, mode: Mode, select: Select, name: str, bound: Bound) -> bool:
+    """Whether the leaf is within its bound wherever inputs and weights are moved off exact values."""
+    size = float(np.sqrt(UNIT_ROUNDOFF[trial.precision]))
+    for seed in range(DISPLACEMENTS):
+        moved = trial.moved(size, off_zero=True, seed=seed)
+        try:
+            truth = overflowing(select(moved.oracle(mode)), select(moved.reference(mode)))
+            if not error_of(truth, select(moved.candidate(mode)), name) <= bound.limit:
+                return False
+        except (ReferenceRefuses, StructureMismatch):
+            return False
+    return True
