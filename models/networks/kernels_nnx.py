@@ -166,7 +166,7 @@ class _TransposedConvolution(nnx.ConvTranspose):
     """A transposed convolution over channels-first input; its subclasses say over how many axes.
 
     It is the ordinary convolution of the input with `stride − 1` zeros between its cells. The kernel
-    (k, …, I/groups, O) is torch's weight with every spatial axis flipped.
+    (k, …, I, O/groups) is torch's weight with every spatial axis flipped.
     """
 
     axes: int
@@ -195,8 +195,8 @@ class _TransposedConvolution(nnx.ConvTranspose):
         init = uniform(out_channels // groups * kernel_size**self.axes)  # torch counts fan-in on the weight's axis 1
         edge = dilation * (kernel_size - 1) - padding
         super().__init__(
-            in_channels // groups,
-            out_channels,
+            in_channels,
+            out_channels // groups,
             (kernel_size,) * self.axes,
             stride,
             padding=tuple((edge, edge + more) for more in extra),
@@ -207,8 +207,10 @@ class _TransposedConvolution(nnx.ConvTranspose):
             bias_init=init,
             rngs=rngs,
         )
-        self.in_features = in_channels
+        self.out_features = out_channels
         self.feature_group_count = groups
+        if bias and groups > 1:  # Flax counts the outputs of one group
+            self.bias = nnx.Param(init(rngs.params(), (out_channels,), default_float()))
 
     def __call__(self, inputs: Array) -> Array:  # (B, I, *) -> (B, O, *)
         x = _batched(type(self).__name__, inputs, self.in_features, self.axes)
@@ -216,7 +218,7 @@ class _TransposedConvolution(nnx.ConvTranspose):
         self._check_size(x)
         y = lax.conv_general_dilated(
             x,
-            kernel,
+            self._grouped(kernel),
             (1,) * self.axes,
             _pairs(self.padding),
             lhs_dilation=_per_axis(self.strides, self.axes),
@@ -227,6 +229,12 @@ class _TransposedConvolution(nnx.ConvTranspose):
         )
         y = y if bias is None else y + bias.reshape(-1, *(1,) * self.axes)
         return y if inputs.ndim == x.ndim else y[0]
+
+    def _grouped(self, kernel: Array) -> Array:  # (*k, I, O/g) -> (*k, I/g, O), outputs group-major
+        g = self.feature_group_count
+        *size, inputs, outputs = kernel.shape
+        split = kernel.reshape(*size, g, inputs // g, outputs)
+        return jnp.moveaxis(split, self.axes, -2).reshape(*size, inputs // g, g * outputs)
 
     def _check_size(self, x: Array) -> None:
         stride, d = _per_axis(self.strides, 1)[0], _per_axis(self.kernel_dilation, 1)[0]

@@ -8,8 +8,10 @@ References: https://docs.jax.dev/en/latest/_autosummary/jax.lax.conv_transpose.h
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from weight_bridge._errors import Misfit
-from weight_bridge.conventions.family import Layout, LayoutFamily
+from weight_bridge.conventions.family import Draft, Layout, LayoutFamily
 from weight_bridge.transforms import Flip, Identity, Permute, Transform, chain
 from weight_bridge.units import Unit
 
@@ -49,10 +51,6 @@ def transposed(unit: Unit, role: str) -> tuple[Layout, ...]:
     torch = Layout(Identity(), "(in, out, *kernel)")
     if unit.layer is not None and kind in _FLAX_TRANSPOSED:
         return (_flax_transposed(rank, flipped=not unit.layer.options.get("transpose_kernel", False)),)
-    if unit.layer is not None and int(str(unit.layer.options.get("groups", 1))) > 1:
-        raise Misfit(
-            f"{unit.where}: {kind} has groups={unit.layer.options['groups']}; Flax's ConvTranspose has no groups"
-        )
     if kind in _TORCH_TRANSPOSED or unit.side == "source":
         return (torch,)
     if unit.members[role].label == "kernel":
@@ -68,6 +66,25 @@ def _flax_transposed(rank: int, *, flipped: bool) -> Layout:
     return Layout(back, "(*kernel, in, out), reversed")
 
 
+def _groups(unit: Unit) -> int:
+    """The groups of a layer, under torch's name of them or Flax's."""
+    options = unit.layer.options if unit.layer is not None else {}
+    return int(str(options.get("groups", options.get("feature_group_count", 1))))
+
+
+@dataclass(frozen=True)
+class TransposedFamily(LayoutFamily):
+    """Transposed convolutions. Flax's own have no groups; a subclass has them in `feature_group_count`."""
+
+    def draft(self, source: Unit, target: Unit) -> tuple[Draft, ...]:
+        known = target.layer is not None and target.layer.kind in _FLAX_TRANSPOSED
+        if source.layer is not None and _groups(source) > 1 and known and _groups(target) == 1:
+            raise Misfit(
+                f"{source.where}: {source.layer.kind} has groups={_groups(source)}; Flax's ConvTranspose has no groups"
+            )
+        return super().draft(source, target)
+
+
 def _rank(unit: Unit) -> int:
     rank = len(unit.members["weight"].spec.shape)
     if not 3 <= rank <= 5:
@@ -76,4 +93,4 @@ def _rank(unit: Unit) -> int:
 
 
 CONVOLUTION = LayoutFamily("convolution", _TORCH | _EQUINOX | _SPATIAL_FIRST, convolution)
-CONVOLUTION_TRANSPOSED = LayoutFamily("transposed convolution", _TORCH_TRANSPOSED | _FLAX_TRANSPOSED, transposed)
+CONVOLUTION_TRANSPOSED = TransposedFamily("transposed convolution", _TORCH_TRANSPOSED | _FLAX_TRANSPOSED, transposed)

@@ -24,16 +24,18 @@ class BareParameter(Family):
         """Returns the one draft; a table may stand bare on one side and in an embedding layer on the other."""
         if not {VALUE, "weight"} >= {*source.members, *target.members}:
             raise Misfit(f"{source.where} is a layer, {target.where} a bare parameter")
-        for unit in (source, target):
-            _refuse_inside_layer(unit)
+        _refuse_inside_layer(target)
         ours, theirs = source.main, target.main
+        namesake = ours.label == theirs.label and VALUE in source.members and VALUE in target.members
+        if not namesake:  # a user's own version of a layer keeps what the layer calls by the same name
+            _refuse_inside_layer(source)
         if ours.spec.shape == theirs.spec.shape:
             transform = Identity()
         elif _dense(ours.spec.shape) == _dense(theirs.spec.shape):
             transform = Reshape(theirs.spec.shape)
         else:
             raise Misfit(wrong_shape(ours, theirs, Identity()))
-        typed = source.layer is not None and target.layer is not None
+        typed = source.layer is not None and not source.layer.known and target.layer is not None
         proved = typed and ours.label == theirs.label and isinstance(transform, Identity)
         return (Draft((ours.key,), (theirs.key,), transform, proved, "a bare parameter, carried as it is"),)
 

@@ -30,12 +30,9 @@ def _to_flax(owner: Any, leaf: str, array: np.ndarray) -> np.ndarray:
     if isinstance(owner, nnx.Linear):
         return array.T
     axes = tuple(range(2, array.ndim))
-    if not isinstance(owner, nnx.ConvTranspose):
-        return array.transpose(*axes, 1, 0)
-    groups = owner.feature_group_count
-    split = np.flip(array, axes).reshape(groups, -1, *array.shape[1:])  # (g, I/g, O/g, *k)
-    moved = split.transpose(*(a + 1 for a in axes), 1, 0, 2)  # (*k, I/g, g, O/g)
-    return moved.reshape(*moved.shape[: len(axes) + 1], -1)
+    if isinstance(owner, nnx.ConvTranspose):
+        return np.flip(array, axes).transpose(*axes, 0, 1)
+    return array.transpose(*axes, 1, 0)
 
 
 def _to_torch(owner: Any, leaf: str, array: np.ndarray) -> np.ndarray:
@@ -44,11 +41,9 @@ def _to_torch(owner: Any, leaf: str, array: np.ndarray) -> np.ndarray:
     if isinstance(owner, nnx.Linear):
         return array.T
     n = array.ndim - 2
-    if not isinstance(owner, nnx.ConvTranspose):
-        return array.transpose(n + 1, n, *range(n))
-    groups = owner.feature_group_count
-    split = array.reshape(*array.shape[: n + 1], groups, -1).transpose(n + 1, n, n + 2, *range(n))
-    return np.flip(split.reshape(-1, *split.shape[2:]), tuple(range(2, n + 2)))
+    if isinstance(owner, nnx.ConvTranspose):
+        return np.flip(array, tuple(range(n))).transpose(n, n + 1, *range(n))
+    return array.transpose(n + 1, n, *range(n))
 
 
 def carry(module: nnx.Module, state: dict[str, np.ndarray], aliases: dict[str, str]) -> None:
