@@ -16,7 +16,7 @@ from jax import numpy as jnp
 
 import models.networks.jax
 import models.networks.torch
-from tests.models.networks.carry import carried_back, carry
+from tests.models.networks.carry import carry
 from tests.models.networks.cases import Case
 
 
@@ -92,7 +92,7 @@ def run_nnx(case: Case, call: Callable[..., Any] | None = None) -> Run:
     with jax.enable_x64(True):
         twin = getattr(models.networks.jax, case.module)
         module = nnx.eval_shape(lambda: twin(**case.arguments, rngs=0))
-        carry(module, case.state, case.aliases)
+        plan = carry(module, case.state, case.aliases)
         module.train() if case.train else module.eval()
         graph, params, rest = nnx.split(module, nnx.Param, ...)
         inputs = [jnp.asarray(x) for x in case.inputs]
@@ -106,15 +106,15 @@ def run_nnx(case: Case, call: Callable[..., Any] | None = None) -> Run:
 
         @jax.jit  # one compilation instead of one per operation
         def differentiated(params: Any, floats: dict[int, Any], cotangents: list[Any]) -> Any:
-            outputs, pullback, after = jax.vjp(forward, params, floats, has_aux=True)
+            outputs, pullback, after = jax.vjp(jax.jit(forward), params, floats, has_aux=True)
             return outputs, pullback(cotangents), after
 
         outputs, (grad_params, grad_floats), after = differentiated(params, floats, cotangents)
     return Run(
         outputs=[np.asarray(out) for out in outputs],
         grad_inputs={i: np.asarray(grad) for i, grad in grad_floats.items()},
-        grads=carried_back(module, grad_params, case.aliases),
-        buffers=carried_back(module, nnx.filter_state(after, nnx.Not(nnx.Any(nnx.Param, nnx.RngState))), case.aliases),
+        grads=plan.pullback(by_path(grad_params), case.state),
+        buffers=plan.inverse(by_path(nnx.filter_state(after, nnx.Not(nnx.Any(nnx.Param, nnx.RngState))))),
     )
 
 

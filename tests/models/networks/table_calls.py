@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -14,9 +12,8 @@ import jax
 import numpy as np
 import torch
 
-import models.networks
-
-GOLDEN = Path(__file__).parent / "golden"
+from tests.models.networks.cases import GOLDEN, build_config
+from tests.models.networks.replay import torch_float64
 
 
 @dataclass(frozen=True)
@@ -43,13 +40,6 @@ class TableCall:
         return sorted(self.gradients)
 
 
-def _config(value: Any) -> Any:
-    if isinstance(value, dict) and "__config__" in value:
-        fields = {key: _config(entry) for key, entry in value.items() if key != "__config__"}
-        return getattr(models.networks, value["__config__"])(**fields)
-    return tuple(value) if isinstance(value, list) else value
-
-
 def table(name: str) -> list[TableCall]:
     """Read every call of `golden/<name>.npz`."""
     stored = np.load(GOLDEN / f"{name}.npz")
@@ -63,7 +53,7 @@ def _call(name: str, stored: Any, k: int, call: dict[str, Any]) -> TableCall:
     return TableCall(
         label=f"{name}-{k}-{call['fn']}",
         fn=call["fn"],
-        init=None if init is None else {key: _config(value) for key, value in init.items()},
+        init=None if init is None else {key: build_config(value) for key, value in init.items()},
         method=call.get("method", "__call__"),
         kwargs=call.get("kwargs", {}),
         stochs=tuple(a.get("stoch") for a in call["args"]),
@@ -92,30 +82,17 @@ def _bound(call: TableCall, library: ModuleType) -> Callable[..., Any]:
     return run
 
 
-@contextmanager
-def default_dtype(dtype: torch.dtype) -> Iterator[None]:
-    """Let torch make tensors of another dtype, and put the old one back."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
-
-
 def replay_torch(call: TableCall) -> tuple[np.ndarray, dict[int, np.ndarray]]:
     """Run a call in torch; return its output and gradients."""
     import models.networks.torch as library
 
     tensors = {i: torch.from_numpy(array.copy()) for i, array in call.inputs.items()}
     wanted = [tensors[i].requires_grad_() for i in call.differentiable]
-    with default_dtype(torch.float64):
+    with torch_float64():
         output = _bound(call, library)(tensors)
     found = torch.autograd.grad(output, wanted, torch.from_numpy(call.cotangent), allow_unused=True)
     gradients = [torch.zeros_like(x) if g is None else g for x, g in zip(wanted, found, strict=True)]
-    return output.detach().numpy(), {
-        i: g.numpy() for i, g in zip(call.differentiable, gradients, strict=True)
-    }
+    return output.detach().numpy(), {i: g.numpy() for i, g in zip(call.differentiable, gradients, strict=True)}
 
 
 def replay_jax(call: TableCall) -> tuple[np.ndarray, dict[int, np.ndarray]]:
@@ -126,9 +103,7 @@ def replay_jax(call: TableCall) -> tuple[np.ndarray, dict[int, np.ndarray]]:
         arrays = {i: jax.numpy.asarray(array) for i, array in call.inputs.items()}
         run = _bound(call, library)
         concrete = np.asarray(run(arrays))  # once without a transformation, so that value checks run too
-        output, pull = jax.vjp(
-            lambda wanted: run({**arrays, **wanted}), {i: arrays[i] for i in call.differentiable}
-        )
+        output, pull = jax.vjp(lambda wanted: run({**arrays, **wanted}), {i: arrays[i] for i in call.differentiable})
         np.testing.assert_allclose(np.asarray(output), concrete, rtol=1e-12)
         (gradients,) = pull(jax.numpy.asarray(call.cotangent))
         return concrete, {i: np.asarray(g) for i, g in gradients.items()}

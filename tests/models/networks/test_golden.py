@@ -11,6 +11,7 @@ BOUND = 1e-10  # the project's promise; the measured errors are near 1e-15
 CASES = [
     "attention1d_patch",
     "attention2d",
+    "contrastive_nce",
     "conv1d_circular_dilated_batchnorm",
     "conv2d_batchnorm_reflect",
     "conv2d_group_pixelshuffle",
@@ -20,6 +21,8 @@ CASES = [
     "decoder_resnet_shuffle_linear",
     "encoder_convnet_linear",
     "encoder_convnet_mlp_eval",
+    "hyper_residual_block1d",
+    "hypernet_cos_sin",
     "linear_siglu_eval_dropout",
     "mlp_layernorm",
     "mlp_rms_first_crrelu",
@@ -29,6 +32,9 @@ CASES = [
     "resnet_unshuffle_batchnorm",
     "spatial_softmax",
     "transformer_projected",
+    "unet1d_attention",
+    "unet1d_plain",
+    "unet2d_film_group",
     "vit_decoder",
     "vit_encoder_cls",
 ]
