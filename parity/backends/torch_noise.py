@@ -43,7 +43,7 @@ class Recorder(TorchDispatchMode):
             return self._dropout(*args)
         found = func(*args, **kwargs)
         kind, transform = TRANSFORMS.get(name, (OTHER, None))
-        if kind == "categorical" and found.shape[-1] > 1 and True in args:  # several draws with replacement
+        if kind == "categorical" and found.shape[-1] > 1 and any(a is True for a in args):  # several draws with replacement
             kind, transform = OTHER, None
         shape = tuple((args[0] if kind == "categorical" else found).shape)
         numbers = self._take(Draw(kind, shape, _chance(name, args)))
