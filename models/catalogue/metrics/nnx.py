@@ -29,7 +29,7 @@ class Bins(nnx.Module):
 
 
 class Counts(nnx.Module):
-    """How many values fall into each of four bins on [-2, 2]; others are dropped, the right edge belongs to the last."""
+    """How many values fall into each of four bins on [-2, 2], the right edge included; others are dropped."""
 
     def __call__(self, x: Array) -> Array:  # (B, n) -> (4,)
         return jnp.stack([(self.bin(x) == i).sum() for i in range(4)]).astype(x.dtype)

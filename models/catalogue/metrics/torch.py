@@ -28,7 +28,7 @@ class Bins(nn.Module):
 
 
 class Counts(nn.Module):
-    """How many values fall into each of four bins on [-2, 2]; others are dropped, the right edge belongs to the last."""
+    """How many values fall into each of four bins on [-2, 2], the right edge included; others are dropped."""
 
     def forward(self, x: Tensor) -> Tensor:  # (B, n) -> (4,)
         return torch.histc(x.detach(), 4, -2.0, 2.0)

@@ -1,0 +1,1 @@
+"""Loops, in-place updates, decoding and state between calls."""

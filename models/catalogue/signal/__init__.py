@@ -1,0 +1,1 @@
+"""Resizing, spectra and preprocessing."""
