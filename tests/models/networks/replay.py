@@ -16,7 +16,7 @@ from jax import numpy as jnp
 
 import models.networks.jax
 import models.networks.torch
-from tests.models.networks.carry import carry
+from tests.models.networks.carry import by_path, carry
 from tests.models.networks.cases import Case
 
 
