@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from collections.abc import Mapping as AnyMapping
 from dataclasses import dataclass
 
-from weight_bridge._errors import Misfit
+from weight_bridge._errors import Misfit, Undecided
 from weight_bridge.checkpoint import Checkpoint
 from weight_bridge.conventions import draft
 from weight_bridge.mapping import Mapping, Pairing, Rule, fill, match
@@ -115,6 +115,8 @@ def _wrong_shapes(sources: list[Unit], targets: list[Unit], explained: dict[str,
             continue
         try:
             draft(near[0], target)
+        except Undecided:
+            continue
         except Misfit as misfit:
             lines.append(str(misfit))
             explained.update(

@@ -240,7 +240,7 @@ def _pattern(pattern: str) -> re.Pattern[str]:
 
 
 def _texts(value: Any) -> tuple[str, ...]:
-    values = cast("list[Any]", [value] if isinstance(value, str) else value)
+    values = cast("list[Any]", value if isinstance(value, list) else [value])
     if not values or not all(isinstance(item, str) for item in values):
         raise TypeError(f"expected a name or a list of names, got {value!r}")
     return tuple(values)

@@ -15,7 +15,8 @@ from weight_bridge.conventions import Draft, draft
 from weight_bridge.names import Alignment, Tokens, align
 from weight_bridge.units import Unit
 
-_OTHER_NUMBER, _SAME_RANK, _UNSURE_NUMBER = 10.0, 2.0, 6.0
+# A number faces another; its like in a part of the sequence; one of its rank; its like in a sequence that differs.
+_OTHER, _PART, _RANK, _UNSURE = 10.0, 1.0, 2.0, 3.0
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,15 @@ class Pairs:
     undecided: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Distance:
+    """How far two names are: in all, by their words, by their numbers."""
+
+    cost: float
+    way: Alignment
+    numbers: float
+
+
 def pair(sources: Sequence[Unit], targets: Sequence[Unit]) -> Pairs:
     """Pairs units by types, shapes and names.
 
@@ -67,7 +77,7 @@ def pair(sources: Sequence[Unit], targets: Sequence[Unit]) -> Pairs:
     ours, theirs = Numbering(sources), Numbering(targets)
     fits = _Fits()
     undecided: dict[str, None] = {}
-    costs: dict[int, dict[int, tuple[float, Alignment]]] = {}
+    costs: dict[int, dict[int, Distance]] = {}
     by_bucket: dict[object, list[int]] = defaultdict(list)
     for i, source in enumerate(sources):
         by_bucket[source.bucket].append(i)
@@ -78,17 +88,17 @@ def pair(sources: Sequence[Unit], targets: Sequence[Unit]) -> Pairs:
                 way = align(sources[i].tokens, target.tokens)
                 numbers = sum(_number_cost(ours, theirs, sources[i], target, place) for place in way.numbers)
                 roles = 0.4 * (set(sources[i].members) != set(target.members))
-                costs[j][i] = (way.cost + numbers + roles, way)
+                costs[j][i] = Distance(way.cost + numbers + roles, way, numbers)
     matches, ties = _mutual(sources, targets, costs)
     settled: list[Match] = []
     for i, j in matches:
-        cost, way = costs[j][i]
         try:
             drafts = draft(sources[i], targets[j])
         except Undecided as open_question:
             undecided[str(open_question)] = None
             continue
-        solid, why = _told(cost, way, alone=len(costs[j]) == 1 and sum(i in row for row in costs.values()) == 1)
+        alone = len(costs[j]) == 1 and sum(i in row for row in costs.values()) == 1
+        solid, why = _told(costs[j][i], alone=alone)
         settled.append(Match(sources[i], targets[j], drafts, solid, why))
     return Pairs(tuple(settled), ties, tuple(undecided))
 
@@ -125,37 +135,38 @@ def _number_cost(ours: Numbering, theirs: Numbering, source: Unit, target: Unit,
     i, j = place
     left, right = int(source.tokens[i]), int(target.tokens[j])
     if ours.everyone(source, i) == theirs.everyone(target, j):
-        return 0.0 if left == right else _OTHER_NUMBER
-    few, many = ours.alike(source, i), theirs.alike(target, j)
-    if few == many:
-        return 0.0 if left == right else _OTHER_NUMBER
-    if len(few) == len(many):
-        return _SAME_RANK if few.index(left) == many.index(right) else _OTHER_NUMBER
-    return _UNSURE_NUMBER if left == right else _OTHER_NUMBER
+        return 0.0 if left == right else _OTHER
+    here, there = ours.alike(source, i), theirs.alike(target, j)
+    if here == there:
+        return 0.0 if left == right else _OTHER
+    if len(here) == len(there):
+        return _RANK if here.index(left) == there.index(right) else _OTHER
+    part = set(here) <= set(there) or set(there) <= set(here)
+    return (_PART if part else _UNSURE) if left == right else _OTHER
 
 
 def _mutual(
-    sources: Sequence[Unit], targets: Sequence[Unit], costs: dict[int, dict[int, tuple[float, Alignment]]]
+    sources: Sequence[Unit], targets: Sequence[Unit], costs: dict[int, dict[int, Distance]]
 ) -> tuple[list[tuple[int, int]], tuple[Tie, ...]]:
     """Pairs that are each other's strictly nearest; and the ties that keep others from being one."""
     columns: dict[int, dict[int, float]] = defaultdict(dict)
     for j, row in costs.items():
-        for i, (cost, _) in row.items():
-            columns[i][j] = cost
+        for i, distance in row.items():
+            columns[i][j] = distance.cost
     matches: list[tuple[int, int]] = []
     for j, row in costs.items():
-        near = _nearest({i: cost for i, (cost, _) in row.items()})
+        near = _nearest({i: distance.cost for i, distance in row.items()})
         if len(near) == 1 and _nearest(columns[near[0]]) == [j]:
             matches.append((near[0], j))
     done_sources, done_targets = {i for i, _ in matches}, {j for _, j in matches}
-    ties: list[Tie] = []
+    ties: dict[tuple[tuple[int, ...], tuple[int, ...]], Tie] = {}
     for j, row in costs.items():
-        near = [i for i in _nearest({i: cost for i, (cost, _) in row.items()}) if i not in done_sources]
-        if j in done_targets or not near:
-            continue
-        rivals = [other for other in _nearest(columns[near[0]]) if other not in done_targets] if len(near) == 1 else [j]
-        ties.append(Tie(tuple(targets[other] for other in rivals or [j]), tuple(sources[i] for i in near)))
-    return matches, tuple(dict.fromkeys(ties))
+        near = [i for i in _nearest({i: distance.cost for i, distance in row.items()}) if i not in done_sources]
+        rivals = [other for other in _nearest(columns[near[0]]) if other not in done_targets] if near else []
+        if j not in done_targets and len(near) + len(rivals) > 2:
+            places = tuple(sorted({j, *rivals})) if len(near) == 1 else (j,)
+            ties[places, tuple(near)] = Tie(tuple(targets[k] for k in places), tuple(sources[i] for i in near))
+    return matches, tuple(ties.values())
 
 
 def _nearest(costs: dict[int, float]) -> list[int]:
@@ -165,14 +176,15 @@ def _nearest(costs: dict[int, float]) -> list[int]:
     return [index for index, cost in costs.items() if cost < best + 1e-9]
 
 
-def _told(cost: float, way: Alignment, *, alone: bool) -> tuple[bool, str]:
+def _told(distance: Distance, *, alone: bool) -> tuple[bool, str]:
     """Whether names agree by themselves, and the words for how they decided."""
-    numbers = cost - way.cost
-    if way.exchanged or numbers >= _SAME_RANK:
-        if alone:
-            return False, "the only pair of these shapes"
-        return False, "numbered alike in order" if not way.exchanged else "nearest name"
-    return True, "same name" if way.cost == 0 else "same name, nested differently"
+    if alone and (distance.numbers or distance.way.exchanged):
+        return False, "the only pair of these shapes"
+    if distance.way.exchanged:
+        return False, "nearest name"
+    if distance.numbers:
+        return False, "numbered alike in sequences that differ"
+    return True, "same name" if distance.way.cost == 0 else "same name, nested differently"
 
 
 class _Fits:

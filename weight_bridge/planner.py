@@ -186,9 +186,11 @@ def _twins(draft: _Draft) -> dict[str, Ignored]:
 
 def _alias(draft: _Draft, name: str) -> Ignored | None:
     """A tensor that stands where the target shows a leaf again that another tensor fills."""
-    place, spec = tokens(tuple(name.split(".")[:-1])), draft.checkpoint.tensors[name].spec
+    *owner, label = name.split(".")
+    place, spec = tokens(tuple(owner)), draft.checkpoint.tensors[name].spec
     for step in draft.steps:
-        if len(step.sources) != 1 or len(step.targets) != 1 or step.source_specs[0] != spec:
+        single = len(step.sources) == len(step.targets) == 1
+        if not single or step.source_specs[0] != spec or step.sources[0].split(".")[-1] != label:
             continue
         for alias in draft.leaves[step.targets[0]].aliases:
             if tokens(tuple(alias.split("/")[:-1])) == place:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
@@ -48,13 +49,19 @@ def load(path: Path) -> Any:
             f"{path}: a torch pickle needs torch: pip install 'crossparity[torch]', or save safetensors"
         ) from None
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        with warnings.catch_warnings():
+            # it says that a newer protocol may hold unknown instructions: those raise
+            warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
-        found = re.search(r"(?:GLOBAL|global|class) ([\w.]+)", str(error))
-        what = f"it refers to {found[1]}" if found else str(error).splitlines()[0]
-        raise CheckpointError(
-            f"{path}: refused, reading it would run code: {what}; only plain tensors are unpickled"
-        ) from None
+        raise CheckpointError(f"{path}: refused, {_refused(str(error))}; only plain tensors are unpickled") from None
     except (RuntimeError, EOFError, ValueError, KeyError, AttributeError, TypeError, IndexError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(f"{path}: truncated or not a torch checkpoint: {reason}") from None
+
+
+def _refused(said: str) -> str:
+    """Why torch would not unpickle something, from what it said."""
+    if found := re.search(r"(?:GLOBAL|global|class) ([\w.]+)", said):
+        return f"reading it would run code: it refers to {found[1]}"
+    return "not a pickle of tensors: " + said.split("WeightsUnpickler error: ")[-1].strip().splitlines()[0]
