@@ -22,7 +22,7 @@ from tests.models.networks.cases import Case
 
 @dataclass(frozen=True)
 class Run:
-    """What a module made of a case, under torch's names."""
+    """What a module made of a case, under torch's names; `buffers` may hold the parameters too."""
 
     outputs: list[np.ndarray]
     grad_inputs: dict[int, np.ndarray]
@@ -102,7 +102,7 @@ def run_nnx(case: Case, call: Callable[..., Any] | None = None) -> Run:
         def forward(params: Any, floats: dict[int, Any]) -> tuple[list[Any], Any]:
             merged = nnx.merge(graph, params, rest, copy=True)
             outputs = leaves(_called(case, call, merged, [floats.get(i, x) for i, x in enumerate(inputs)]))
-            return outputs, nnx.state(merged)
+            return outputs, nnx.state(merged, nnx.Not(nnx.RngState))
 
         @jax.jit  # one compilation instead of one per operation
         def differentiated(params: Any, floats: dict[int, Any], cotangents: list[Any]) -> Any:
@@ -114,7 +114,7 @@ def run_nnx(case: Case, call: Callable[..., Any] | None = None) -> Run:
         outputs=[np.asarray(out) for out in outputs],
         grad_inputs={i: np.asarray(grad) for i, grad in grad_floats.items()},
         grads=plan.pullback(by_path(grad_params), case.state),
-        buffers=plan.inverse(by_path(nnx.filter_state(after, nnx.Not(nnx.Any(nnx.Param, nnx.RngState))))),
+        buffers=plan.inverse(by_path(after)),
     )
 
 
