@@ -49,9 +49,8 @@ def _family(source: Unit, target: Unit) -> Family:
         return PARAMETER
     ours, theirs = _typed(source), _typed(target)
     if ours is not None and theirs is not None and ours is not theirs:
-        raise Misfit(
-            f"{target.where} is a {target.layer} ({theirs.name}), {source.where} a {source.layer} ({ours.name})"
-        )
+        kinds = f"{theirs.name} ({target.layer}), {source.main.key} of {ours.name} ({source.layer})"
+        raise Misfit(f"{target.main.key}: part of {kinds}")
     return ours or theirs or _suggested(source, target)
 
 

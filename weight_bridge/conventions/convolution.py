@@ -8,10 +8,8 @@ References: https://docs.jax.dev/en/latest/_autosummary/jax.lax.conv_transpose.h
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from weight_bridge._errors import Misfit
-from weight_bridge.conventions.family import Draft, Layout, LayoutFamily
+from weight_bridge.conventions.family import Layout, LayoutFamily
 from weight_bridge.transforms import Flip, Identity, Permute, Transform, chain
 from weight_bridge.units import Unit
 
@@ -72,17 +70,12 @@ def _groups(unit: Unit) -> int:
     return int(str(options.get("groups", options.get("feature_group_count", 1))))
 
 
-@dataclass(frozen=True)
-class TransposedFamily(LayoutFamily):
-    """Transposed convolutions. Flax's own have no groups; a subclass has them in `feature_group_count`."""
-
-    def draft(self, source: Unit, target: Unit) -> tuple[Draft, ...]:
-        known = target.layer is not None and target.layer.kind in _FLAX_TRANSPOSED
-        if source.layer is not None and _groups(source) > 1 and known and _groups(target) == 1:
-            raise Misfit(
-                f"{source.where}: {source.layer.kind} has groups={_groups(source)}; Flax's ConvTranspose has no groups"
-            )
-        return super().draft(source, target)
+def _same_groups(source: Unit, target: Unit) -> None:
+    """Flax's own transposed convolution has no groups; a subclass has them in `feature_group_count`."""
+    known = target.layer is not None and target.layer.kind in _FLAX_TRANSPOSED
+    if source.layer is not None and known and _groups(source) > 1 and _groups(target) == 1:
+        kind, groups = source.layer.kind, _groups(source)
+        raise Misfit(f"{source.main.key}: {kind} has groups={groups}; Flax's ConvTranspose has no groups")
 
 
 def _rank(unit: Unit) -> int:
@@ -93,4 +86,6 @@ def _rank(unit: Unit) -> int:
 
 
 CONVOLUTION = LayoutFamily("convolution", _TORCH | _EQUINOX | _SPATIAL_FIRST, convolution)
-CONVOLUTION_TRANSPOSED = TransposedFamily("transposed convolution", _TORCH_TRANSPOSED | _FLAX_TRANSPOSED, transposed)
+CONVOLUTION_TRANSPOSED = LayoutFamily(
+    "transposed convolution", _TORCH_TRANSPOSED | _FLAX_TRANSPOSED, transposed, _same_groups
+)

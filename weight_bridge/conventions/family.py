@@ -70,16 +70,19 @@ class LayoutFamily(Family):
       name: how messages call it.
       kinds: the layer kinds that belong to it.
       layouts: unit and role → the layouts that are possible there, one where the type is known.
+      check: raises `Misfit` where options of the two layers rule each other out.
     """
 
     name: str
     kinds: frozenset[str]
     layouts: Callable[[Unit, str], tuple[Layout, ...]]
+    check: Callable[[Unit, Unit], None] = lambda _source, _target: None
 
     def draft(self, source: Unit, target: Unit) -> tuple[Draft, ...]:
+        self.check(source, target)
         shared = [role for role in target.members if role in source.members]
         if not shared:
-            raise Misfit(f"{source.where} and {target.where} share no role")
+            raise Misfit(f"{source.main.key} and {target.main.key} share no role")
         return tuple(self._role(role, source, target) for role in shared)
 
     def _role(self, role: str, source: Unit, target: Unit) -> Draft:

@@ -23,7 +23,7 @@ class BareParameter(Family):
     def draft(self, source: Unit, target: Unit) -> tuple[Draft, ...]:
         """Returns the one draft; a table may stand bare on one side and in an embedding layer on the other."""
         if not {VALUE, "weight"} >= {*source.members, *target.members}:
-            raise Misfit(f"{source.where} is a layer, {target.where} a bare parameter")
+            raise Misfit(f"{source.main.key} and {target.main.key}: a layer and a bare parameter")
         _refuse_inside_layer(target)
         ours, theirs = source.main, target.main
         namesake = ours.label == theirs.label and VALUE in source.members and VALUE in target.members
