@@ -28,20 +28,23 @@ class LinenProgram(JaxProgram):
         self._inputs = given if isinstance(given, tuple) else inputs
         called: Any = getattr(type(model), call.method or "__call__")
         self._keywords = frozenset(inspect.signature(called).parameters)
-        variables = (
-            given if isinstance(given, Mapping) else self._initial(model, call.method if given is None else None)
-        )
-        self._variables: dict[str, Any] = dict(traverse_util.flatten_dict(variables, sep="/"))
         super().__init__(model, call)
-
-    def _initial(self, model: linen.Module, method: str | None) -> Any:
-        """Fresh variables, from the inputs of the call or those that were given for it."""
+        self._method = call.method if given is None else None
+        self._given = given if isinstance(given, Mapping) else None
         with isolated("float64"):
-            return model.init(self.keys(jax.random.key(0)), *self._inputs, method=method, **self.mode(train=False))
+            shapes = self._given or jax.eval_shape(self._initial)
+        self._variables: dict[str, Any] = dict(traverse_util.flatten_dict(shapes, sep="/"))
+
+    def _initial(self) -> Any:
+        """Fresh variables, from the inputs of the call or those that were given for it."""
+        keys = self.keys(jax.random.key(0))
+        return self.model.init(keys, *self._inputs, method=self._method, **self.mode(train=False))
 
     def state(self) -> dict[str, np.ndarray]:
-        """Every variable by path, the collection first."""
-        return {path: np.asarray(value) for path, value in self._variables.items()}
+        """Every variable by path, the collection first; computed here where no variables were given."""
+        with isolated("float64"):
+            variables = self._given or self._initial()
+        return {path: np.asarray(value) for path, value in traverse_util.flatten_dict(variables, sep="/").items()}
 
     def parameters(self) -> frozenset[str]:
         """Paths in the `params` collection."""
