@@ -146,9 +146,8 @@ class Accumulation(nn.Module):
 
     def forward(self, x: Tensor, sizes: Tensor) -> Tensor:  # (batches, n), (batches,) -> ()
         counted = torch.arange(x.shape[1]) < sizes[:, None]
-        return (
-            sum((row[keep].square().sum() for row, keep in zip(x, counted, strict=True)), x.new_zeros(())) / sizes.sum()
-        )
+        sums = [row[keep].square().sum() for row, keep in zip(x, counted, strict=True)]
+        return torch.stack(sums).sum() / sizes.sum()
 
 
 class Resumed(nn.Module):

@@ -43,7 +43,12 @@ def _claim(
     )
 
 
-ONE = _layers(l0="")
+def one_layer() -> Mapping:
+    """The mapping of a model with one layer in one direction, called `rnn`."""
+    return _layers(l0="")
+
+
+ONE = one_layer()
 LONG_MEMORY = _claim("long_memory", references.LongMemory, candidates.LongMemory, ONE, 7)
 GATED_MEMORY = _claim("gated_memory", references.GatedMemory, candidates.GatedMemory, ONE, 7)
 CHUNKS = _claim("chunks", references.Chunks, candidates.Chunks, ONE, 6)

@@ -1,0 +1,1 @@
+"""Weights that are stored otherwise than they are used."""

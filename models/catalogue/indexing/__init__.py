@@ -1,0 +1,1 @@
+"""Gathers, scatters, segments and permutations."""

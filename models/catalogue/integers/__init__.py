@@ -1,0 +1,1 @@
+"""Integer division, shifts and casts."""

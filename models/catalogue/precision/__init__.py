@@ -1,0 +1,1 @@
+"""Where a model computes in less than its own precision, and how it starts."""

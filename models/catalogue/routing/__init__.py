@@ -1,0 +1,1 @@
+"""Sorting, ties and mixtures of experts."""
