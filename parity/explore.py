@@ -135,7 +135,10 @@ def open_session(pair: Pair, candidate: str, case: Case, example: Example) -> Se
     reference, refused = _built(lambda: pair.reference(case.config))
     model, also = _built(lambda: constructed(lambda: build(case.config)))
     if refused is None and also is None:
-        return Session.of_pair(pair, label, reference, model, example.inputs, case.config)
+        session = Session.of_pair(pair, label, reference, model, example.inputs, case.config)
+        if session.candidate.leaves() <= session.filled():
+            return session
+        return Session.of_pair(pair, label, reference, build(case.config), example.inputs, case.config)
     if refused is not None and also is not None:
         return None
     side, refusal = ("reference", refused) if refused is not None else ("candidate", also)

@@ -37,6 +37,7 @@ class Session:
       pair: what was declared; None for two given models.
       label: which of the pair's candidates.
       config: of the pair.
+      found: what has been found out about the configuration.
     """
 
     name: str
@@ -49,7 +50,7 @@ class Session:
     pair: Pair | None = None
     label: str = ""
     config: Any = None
-    _found: dict[Hashable, Any] = field(default_factory=dict[Hashable, Any], repr=False, compare=False)
+    found: dict[Hashable, Any] = field(default_factory=dict[Hashable, Any], repr=False, compare=False)
 
     @classmethod
     def of_pair(
@@ -107,9 +108,20 @@ class Session:
 
     def once(self, key: Hashable, find: Callable[[], Found]) -> Found:
         """What holds for the whole configuration: found when first asked for."""
-        if key not in self._found:
-            self._found[key] = find()
-        return self._found[key]
+        if key not in self.found:
+            self.found[key] = find()
+        return self.found[key]
+
+    def calling(self, method: str | None, inputs: tuple[np.ndarray, ...]) -> Session:
+        """The same two models, another method of them."""
+        output = self.reference.call.output
+
+        def bound() -> Session:
+            call = Call(method, output)
+            candidate = candidate_program(self.candidate.target(), self.laid_out(inputs), call)
+            return replace(self, reference=reference_program(self.reference.model, call), candidate=candidate, found={})
+
+        return self.once(("calling", method), bound)
 
     def carried(self, state: Arrays) -> Arrays:
         """The candidate's leaves for a state of the reference; those that the plan leaves alone keep their values."""
@@ -118,9 +130,8 @@ class Session:
         return self._left_alone() | self.plan.apply(state)
 
     def _left_alone(self) -> dict[str, np.ndarray]:
-        return self.once(
-            "left alone", lambda: {p: v for p, v in self.candidate.state().items() if p not in self.filled()}
-        )
+        alone = self.candidate.leaves() - self.filled()
+        return self.once("left alone", lambda: _only(self.candidate.state(), alone) if alone else {})
 
     def laid_out(self, inputs: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
         """Inputs in the candidate's layout."""
@@ -167,3 +178,8 @@ def _plan(reference: Reference, candidate: Candidate, carry: Any) -> weight_brid
         return carry
     mapping = None if isinstance(carry, str) and carry == "infer" else carry
     return weight_bridge.plan(reference.model.state_dict(), candidate.target(), mapping=mapping, source=reference.model)
+
+
+def _only(arrays: Arrays, names: frozenset[str]) -> dict[str, np.ndarray]:
+    """Some of the arrays."""
+    return {name: array for name, array in arrays.items() if name in names}

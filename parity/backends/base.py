@@ -54,6 +54,7 @@ class Program(Protocol):
         cotangents: Arrays | None,
         seed: int,
         draws: tuple[Draw, ...] = (),
+        gradients: bool = True,
     ) -> Record:
         """One call and its gradients.
 
@@ -65,6 +66,7 @@ class Program(Protocol):
           cotangents: of the floating outputs, by leaf name, in this side's layout; None draws them from `seed`.
           seed: of the example; also gives every draw its numbers.
           draws: those of the reference, for the candidate's to take their numbers from; the reference ignores it.
+          gradients: whether they are wanted; the record has none otherwise.
 
         Returns:
           The record, in this side's names and layout.
@@ -82,6 +84,10 @@ class Reference(Program, Protocol):
 
 class Candidate(Program, Protocol):
     """A JAX side."""
+
+    def leaves(self) -> frozenset[str]:
+        """Paths of every parameter and buffer."""
+        ...
 
     def parameters(self) -> frozenset[str]:
         """Paths of the leaves that are differentiated."""

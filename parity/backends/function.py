@@ -30,6 +30,10 @@ class FunctionProgram(JaxProgram):
         """Array leaves by path."""
         return {path: np.asarray(leaf) for path, leaf in self._leaves if hasattr(leaf, "shape")}
 
+    def leaves(self) -> frozenset[str]:
+        """Paths of every parameter and buffer."""
+        return frozenset(path for path, leaf in self._leaves if hasattr(leaf, "shape"))
+
     def parameters(self) -> frozenset[str]:
         """Paths of the floating leaves."""
         return frozenset(

@@ -35,10 +35,15 @@ class JaxProgram:
         self.call = call
         self.requests: dict[tuple[bool, tuple[Draw, ...]], tuple[Request, ...]] = {}
         self._compiled = {train: jax.jit(self.step(train), static_argnums=6) for train in (False, True)}
+        self._forward = {train: jax.jit(self.forward(train), static_argnums=6) for train in (False, True)}
 
     @abstractmethod
     def state(self) -> dict[str, np.ndarray]:
         """The model's own parameters and buffers by path."""
+
+    @abstractmethod
+    def leaves(self) -> frozenset[str]:
+        """Paths of every parameter and buffer."""
 
     @abstractmethod
     def parameters(self) -> frozenset[str]:
@@ -62,11 +67,13 @@ class JaxProgram:
         cotangents: Arrays | None,
         seed: int,
         draws: tuple[Draw, ...] = (),
+        gradients: bool = True,
     ) -> Record:
         """See `Program.run`; names are paths."""
+        compiled = self._compiled if gradients else self._forward
         with isolated(precision):
             arguments = self.arguments(state, inputs, precision, cotangents=cotangents, seed=seed, draws=draws)
-            found = self._compiled[train](*arguments)
+            found = compiled[train](*arguments)
             outputs, input_grads, param_grads, after = jax.tree.map(np.asarray, found)
         return Record(outputs, input_grads, param_grads, after, draws)
 
@@ -105,6 +112,18 @@ class JaxProgram:
         outputs = {name: jnp.asarray(leaf) for name, leaf in structure.leaves(self.call.select(result))}
         smooth = {name: value for name, value in outputs.items() if jnp.issubdtype(value.dtype, jnp.inexact)}
         return smooth, {name: value for name, value in outputs.items() if name not in smooth}, after
+
+    def forward(self, train: bool) -> Any:
+        """`step` without gradients, which compiles sooner."""
+
+        def forward(
+            parameters: Leaves, buffers: Leaves, inputs: tuple[Any, ...], weights: Leaves, *rest: Any
+        ) -> tuple[Leaves, Leaves, Leaves, Leaves]:
+            del weights
+            smooth, discrete, after = self.call_once({**parameters, **buffers}, inputs, *rest, train)
+            return {**smooth, **discrete}, {}, {}, after
+
+        return forward
 
     def step(self, train: bool) -> Any:
         """The function that is compiled: primal, cotangents of inputs and parameters, buffers."""

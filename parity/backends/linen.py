@@ -46,6 +46,10 @@ class LinenProgram(JaxProgram):
             variables = self._given or self._initial()
         return {path: np.asarray(value) for path, value in traverse_util.flatten_dict(variables, sep="/").items()}
 
+    def leaves(self) -> frozenset[str]:
+        """Paths of every parameter and buffer."""
+        return frozenset(self._variables)
+
     def parameters(self) -> frozenset[str]:
         """Paths in the `params` collection."""
         return frozenset(path for path in self._variables if path.startswith("params/"))

@@ -37,6 +37,10 @@ class NnxProgram(JaxProgram):
         """Every variable but the random streams, by path."""
         return {path: np.asarray(variable.get_value()) for path, (_, variable) in self._variables.items()}
 
+    def leaves(self) -> frozenset[str]:
+        """Paths of every parameter and buffer."""
+        return frozenset(self._variables)
+
     def parameters(self) -> frozenset[str]:
         """Paths of the `nnx.Param` variables."""
         return frozenset(path for path, (_, variable) in self._variables.items() if isinstance(variable, nnx.Param))
