@@ -43,8 +43,7 @@ def hardsigmoid(x: Array) -> Array:
 
 def hardswish(x: Array) -> Array:
     """x·relu6(x + 3)/6."""
-    middle = jnp.where((x > -3) & (x < 3), x, 0)
-    return jnp.where(x <= -3, jnp.zeros_like(x), jnp.where(x >= 3, x, middle * (middle + 3) / 6))
+    return x * relu6(x + 3) / 6
 
 
 def softshrink(x: Array, lambd: float = 0.5) -> Array:
@@ -62,14 +61,19 @@ def threshold(x: Array, threshold: float, value: float) -> Array:
     return jnp.where(x <= threshold, jnp.asarray(value, x.dtype), x)
 
 
+def _negative(x: Array) -> Array:
+    """Return 0 where x is positive, else x, NaN too; `jnp.minimum` would halve the gradient at 0."""
+    return jnp.where(x > 0, 0, x)
+
+
 def elu(x: Array, alpha: float = 1.0) -> Array:
     """x, or alpha·(eˣ − 1) where x ≤ 0."""
-    return jnp.where(x > 0, x, alpha * jnp.expm1(jnp.minimum(x, 0)))
+    return jnp.where(x > 0, x, alpha * jnp.expm1(_negative(x)))
 
 
 def celu(x: Array, alpha: float = 1.0) -> Array:
     """x, or alpha·(exp(x/alpha) − 1) where x ≤ 0."""
-    return jnp.where(x > 0, x, alpha * jnp.expm1(jnp.minimum(x, 0) / alpha))
+    return jnp.where(x > 0, x, alpha * jnp.expm1(_negative(x) / alpha))
 
 
 def selu(x: Array) -> Array:
@@ -111,7 +115,7 @@ def mish(x: Array) -> Array:
 
 def logsigmoid(x: Array) -> Array:
     """Log sigmoid(x)."""
-    return jnp.minimum(x, 0) - jnp.log1p(jnp.exp(-jnp.abs(x)))
+    return jnp.where(x < 0, x, 0) - jnp.log1p(jnp.exp(jnp.where(x < 0, x, -x)))
 
 
 def softsign(x: Array) -> Array:
