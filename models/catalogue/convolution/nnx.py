@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
 from flax import nnx
@@ -75,8 +75,13 @@ class MaxPool(nnx.Module):
         self.padding = padding
 
     def __call__(self, x: Array) -> Array:  # (B, H, W, C)
-        pads = ((self.padding, self.padding),) * 2
-        return nnx.max_pool(x, (self.window, self.window), (self.stride, self.stride), padding=pads)
+        own = (self.padding, self.padding)
+        pads: Any = ((0, 0), own, own, (0, 0))
+        window, strides = (1, self.window, self.window, 1), (1, self.stride, self.stride, 1)
+        return lax.reduce_window(x, self.outside(), lax.max, window, strides, pads)
+
+    def outside(self) -> float:
+        return -jnp.inf
 
 
 class AvgPool(nnx.Module):

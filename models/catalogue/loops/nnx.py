@@ -149,8 +149,8 @@ class TwoCalls(nnx.Module):
         self.dense = nnx.Linear(width, width, rngs=rngs)
 
     def __call__(self, x: Array) -> tuple[Array, Array]:  # (B, width)
-        kernel, bias = self.dense.kernel[...], self.dense.bias[...]
-        return x @ kernel + bias, x @ self.updated(kernel) + bias
+        kernel = self.dense.kernel[...]
+        return self.dense(x), self.dense(x) + x @ (self.updated(kernel) - kernel)
 
     def updated(self, kernel: Array) -> Array:
         return kernel - 0.1 * jnp.sin(kernel)

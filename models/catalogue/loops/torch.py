@@ -94,6 +94,8 @@ class Filter(nn.Module):
 class Sampler(nn.Module):
     """A deterministic diffusion sampler over spaced steps, the last of which ends at alpha one."""
 
+    alphas: Tensor
+
     def __init__(self, width: int = 3, steps: int = 4, trained: int = 12) -> None:
         super().__init__()
         self.steps = steps

@@ -103,7 +103,7 @@ class LayerNormBlock(nn.Module):
 
     def __init__(self, config: NormConfig) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm((config.height, config.length), eps=1e-5)
+        self.norm = nn.LayerNorm([config.height, config.length], eps=1e-5)
         self.hidden = nn.Linear(config.length, config.width)
         self.last = nn.LayerNorm(config.width, eps=1e-5)
 

@@ -64,7 +64,10 @@ class Masked(Replay):
     """Only the weight decays."""
 
     def transform(self) -> optax.GradientTransformation:
-        return optax.stateless(lambda g, p: g + jnp.asarray(self.decays())[:, None] * p)
+        return optax.stateless(self.decay)
+
+    def decay(self, g: Any, p: Any) -> Any:
+        return g + jnp.asarray(self.decays())[:, None] * p
 
     def decays(self) -> tuple[float, float]:
         return 0.1, 0.0
@@ -186,9 +189,9 @@ class Clipped(Adam):
     """Gradients are cut to a largest norm before the step; torch adds 1e-6 to the norm."""
 
     def transform(self) -> optax.GradientTransformation:
-        return optax.chain(optax.stateless(lambda g, p: self.clip(g)), optax.scale_by_adam(eps=1e-8))
+        return optax.chain(optax.stateless(self.clip), optax.scale_by_adam(eps=1e-8))
 
-    def clip(self, g: Array) -> Array:
+    def clip(self, g: Any, p: Any = None) -> Any:
         return g * jnp.minimum(1.0, 1.0 / (jnp.sqrt(jnp.square(g).sum()) + 1e-6))
 
 

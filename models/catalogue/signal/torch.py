@@ -55,6 +55,8 @@ class Regions(nn.Module):
 class Spectra(nn.Module):
     """Magnitudes of a centred short-time transform, and of a normalised transform of the whole signal."""
 
+    taper: Tensor
+
     def __init__(self, window: int = 8, hop: int = 3) -> None:
         super().__init__()
         self.window = window
