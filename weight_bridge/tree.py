@@ -58,7 +58,7 @@ def open_target(what: Any) -> Target:
         return _built(resolve(what, "target"), what)
     if _is_model(what) or isinstance(what, Mapping):
         return _describe(what, _origin(what))
-    if callable(what):
+    if callable(what) and "flax.linen.module.Module" not in _bases(what):
         return _built(what, _origin(what))
     return _describe(what, _origin(what))
 
@@ -103,7 +103,7 @@ def _bases(what: object) -> set[str]:
 def library(what: Any) -> str | None:
     """Returns the `tree_*` module that knows an object, by the names of its classes; None for plain data."""
     head: Any = cast("tuple[Any, ...]", what)[0] if isinstance(what, tuple) and what else what
-    bases = _bases(head)
+    bases = _bases(head) if not isinstance(head, type) else set[str]()  # a class is a callable, whatever its metaclass
     if isinstance(what, tuple):
         if "flax.linen.module.Module" in bases:
             return "tree_linen"
