@@ -145,7 +145,7 @@ def _same_shapes(stoch: Stoch) -> None:
 
 def _probabilities(name: str, probs: Array) -> None:
     if is_concrete(probs) and ((probs < 0) | (probs > 1)).any():
-        raise ValueError(f"{name}: probs must lie in [0, 1], got {float(probs.min()):g} … {float(probs.max()):g}")
+        raise ValueError(f"{name}: probs must lie in [0, 1], got {probs.min().item():g} … {probs.max().item():g}")
 
 
 @dataclass(eq=False)
@@ -174,7 +174,7 @@ class NormalStoch(Stoch):
     def __post_init__(self) -> None:
         _same_shapes(self)
         if is_concrete(self.std) and (self.std < 0).any():
-            raise ValueError(f"NormalStoch: std must not be negative, got {float(self.std.min()):g}")
+            raise ValueError(f"NormalStoch: std must not be negative, got {self.std.min().item():g}")
 
     def get_distribution(self, independent: int = 1) -> Normal:
         """Return the distribution, the last `independent` axes being one event."""
@@ -207,7 +207,7 @@ class CategoricalStoch(Stoch):
         if is_concrete(gap) and (gap > 1e-6).any():
             raise ValueError(
                 f"CategoricalStoch: probs must sum to 1 within 1e-6 over the last axis, "
-                f"the largest gap is {float(gap.max()):g}"
+                f"the largest gap is {gap.max().item():g}"
             )
 
     def get_distribution(self, independent: int = 1) -> OneHotCategorical:

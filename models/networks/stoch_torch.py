@@ -101,7 +101,7 @@ def _same_shapes(stoch: Stoch) -> None:
 
 def _probabilities(name: str, probs: Tensor) -> None:
     if ((probs < 0) | (probs > 1)).any():
-        raise ValueError(f"{name}: probs must lie in [0, 1], got {float(probs.min()):g} … {float(probs.max()):g}")
+        raise ValueError(f"{name}: probs must lie in [0, 1], got {probs.min().item():g} … {probs.max().item():g}")
 
 
 @dataclass(eq=False)
@@ -130,7 +130,7 @@ class NormalStoch(Stoch):
     def __post_init__(self) -> None:
         _same_shapes(self)
         if (self.std < 0).any():
-            raise ValueError(f"NormalStoch: std must not be negative, got {float(self.std.min()):g}")
+            raise ValueError(f"NormalStoch: std must not be negative, got {self.std.min().item():g}")
 
     def get_distribution(self, independent: int = 1) -> td.Independent:
         """Return the distribution, the last `independent` axes being one event."""
@@ -163,7 +163,7 @@ class CategoricalStoch(Stoch):
         if (gap > 1e-6).any():
             raise ValueError(
                 f"CategoricalStoch: probs must sum to 1 within 1e-6 over the last axis, "
-                f"the largest gap is {float(gap.max()):g}"
+                f"the largest gap is {gap.max().item():g}"
             )
 
     def get_distribution(self, independent: int = 1) -> td.Independent:
