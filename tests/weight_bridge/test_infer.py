@@ -255,7 +255,7 @@ def test_strict_refuses_what_is_assumed() -> None:
     with pytest.raises(PlanError) as refused:
         planned({"a.weight": (5, 3)}, {"a/kernel": (3, 5)}, strict=True)
     (line,) = refused.value.problems
-    why = "same name; types unknown; (out, in) to (in, out) by shape"
+    why = "same name; types unknown, (out, in) to (in, out) by shape"
     assert line == f"a/kernel: only assumed ({why}); --source or a rule settles it, or drop --strict"
 
 

@@ -18,6 +18,7 @@ from tests.weight_bridge.ported import NnxPort, TorchPort, linen_port, nnx_port
 from weight_bridge import Mapping, PlanError, Rule
 from weight_bridge.joint import Sum
 from weight_bridge.mapping import dumps, loads
+from weight_bridge.tree import open_target
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -193,7 +194,7 @@ def test_convert_takes_a_module_and_returns_what_linen_takes() -> None:
 
 
 def test_building_a_target_spends_no_parameter_memory() -> None:
-    huge = weight_bridge.tree.open_target(lambda: nnx.Linear(2**20, 2**20, rngs=nnx.Rngs(0)))
+    huge = open_target(lambda: nnx.Linear(2**20, 2**20, rngs=nnx.Rngs(0)))
     assert {leaf.path: leaf.spec.shape for leaf in huge.leaves} == {"kernel": (2**20, 2**20), "bias": (2**20,)}
 
 

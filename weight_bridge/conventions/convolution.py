@@ -9,7 +9,7 @@ References: https://docs.jax.dev/en/latest/_autosummary/jax.lax.conv_transpose.h
 from __future__ import annotations
 
 from weight_bridge._errors import Misfit
-from weight_bridge.conventions.family import Layout, LayoutFamily
+from weight_bridge.conventions.family import AS_IT_IS, Layout, LayoutFamily
 from weight_bridge.transforms import Flip, Identity, Permute, Transform, chain
 from weight_bridge.units import Unit
 
@@ -29,7 +29,7 @@ def _spatial_first(rank: int) -> Layout:
 def convolution(unit: Unit, role: str) -> tuple[Layout, ...]:
     """Returns how a convolution may store a role."""
     if role != "weight":
-        return (Layout(Identity(), "as it is"),)
+        return (AS_IT_IS,)
     rank = _rank(unit)
     kind = unit.layer.kind if unit.layer else ""
     label = unit.members[role].label
@@ -43,7 +43,7 @@ def convolution(unit: Unit, role: str) -> tuple[Layout, ...]:
 def transposed(unit: Unit, role: str) -> tuple[Layout, ...]:
     """Returns how a transposed convolution may store a role."""
     if role != "weight":
-        return (Layout(Identity(), "as it is"),)
+        return (AS_IT_IS,)
     rank = _rank(unit)
     kind = unit.layer.kind if unit.layer else ""
     torch = Layout(Identity(), "(in, out, *kernel)")

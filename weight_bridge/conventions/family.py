@@ -51,6 +51,9 @@ class Layout:
     exception: bool = False
 
 
+AS_IT_IS = Layout(IDENTITY, "as it is")
+
+
 class Family(ABC):
     """Know-how on one family of layers."""
 
@@ -159,12 +162,10 @@ def _evidence(source: Unit, target: Unit, *, forced: bool, stored: tuple[str, st
     known = [unit.layer for unit in (source, target) if unit.layer is not None and unit.layer.known]
     if len(known) == 2:
         return True, f"{known[0]} to {known[1]}"
+    alike = stored == (AS_IT_IS.name, AS_IT_IS.name)
     if len(known) == 1:
-        rest = (
-            "only this layout fits"
-            if forced
-            else f"square, taken as {stored[0] if known[0] is target.layer else stored[1]}"
-        )
-        return forced, f"{known[0]}, {rest}"
-    reason = "by shape" if forced else "by the names' convention"
-    return False, f"types unknown; {stored[0]} to {stored[1]} {reason}"
+        rest = "stored alike" if alike else "only this layout fits"
+        square = f"square, taken as {stored[0] if known[0] is target.layer else stored[1]}"
+        return forced, f"{known[0]}, {rest if forced else square}"
+    how = "stored alike" if alike else f"{stored[0]} to {stored[1]} by {'shape' if forced else 'the names'}"
+    return False, f"types unknown, {how}"

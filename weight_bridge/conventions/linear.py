@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from weight_bridge.conventions.family import Layout, LayoutFamily
+from weight_bridge.conventions.family import AS_IT_IS, Layout, LayoutFamily
 from weight_bridge.transforms import Identity, Permute
 from weight_bridge.units import Unit
 
@@ -16,7 +16,7 @@ _IN_OUT = frozenset({"nnx.Linear", "nnx.LoRALinear", "linen.Dense", "haiku.Linea
 def layouts(unit: Unit, role: str) -> tuple[Layout, ...]:
     """Returns how a unit may store a role: by its type, else by its label."""
     if role != "weight":
-        return (Layout(Identity(), "as it is"),)
+        return (AS_IT_IS,)
     if unit.layer is not None and unit.layer.kind in _OUT_IN:
         return (OUT_IN,)
     if unit.layer is not None and unit.layer.kind in _IN_OUT:

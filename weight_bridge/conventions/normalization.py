@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from weight_bridge.conventions.family import Layout, LayoutFamily
-from weight_bridge.transforms import Identity
+from weight_bridge.conventions.family import AS_IT_IS, Layout, LayoutFamily
 from weight_bridge.units import Unit
 
 _PER_SAMPLE = ("LayerNorm", "RMSNorm", "GroupNorm")
@@ -12,7 +11,7 @@ _PER_SAMPLE = ("LayerNorm", "RMSNorm", "GroupNorm")
 def layouts(unit: Unit, role: str) -> tuple[Layout, ...]:
     """Returns the one layout there is."""
     del unit, role
-    return (Layout(Identity(), "as it is"),)
+    return (AS_IT_IS,)
 
 
 NORMALIZATION = LayoutFamily(
