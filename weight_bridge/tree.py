@@ -107,6 +107,8 @@ def library(what: Any) -> str | None:
     if isinstance(what, tuple):
         if "flax.linen.module.Module" in bases:
             return "tree_linen"
+        if "equinox._module._module.Module" in bases:
+            return "tree_equinox"
         return "tree_haiku" if any(base.startswith("haiku.") for base in bases) else None
     if any(base.startswith("flax.nnx.") for base in bases):
         return "tree_nnx"
@@ -121,6 +123,10 @@ def _describe(what: Any, origin: str) -> Target:
     name = library(what)
     if name is None and "flax.linen.module.Module" in _bases(what):
         raise UsageError(f"target {origin}: a linen module alone has no shapes; expected (module, example_inputs)")
+    if any(base.startswith("haiku._src.transform.") for base in _bases(what)):
+        raise UsageError(
+            f"target {origin}: a Haiku transform alone has no shapes; expected (transformed, example_inputs)"
+        )
     if name is None and isinstance(what, Mapping) and _plain(cast("Mapping[Any, Any]", what)):
         return _nested(cast("Mapping[str, Any]", what), origin)
     return _module(name or "tree_pytree").describe(what, origin)
