@@ -77,7 +77,7 @@ def get_optimizer(
     if defaults != "optax":
         raise ValueError(f'get_optimizer: defaults must be "optax" or "torch", got {defaults!r}')
     build = getattr(optax, _OPTAX_NAMES.get(name, name), None)
-    if not inspect.isfunction(build) or not any("learning_rate" in p for p in inspect.signature(build).parameters):
+    if not callable(build) or not any("learning_rate" in p for p in inspect.signature(build).parameters):
         raise NotImplementedError(
             f"get_optimizer: {name!r} is neither an optimizer of optax nor one of {', '.join(_OPTAX_NAMES)}; "
             "names are case-sensitive"
