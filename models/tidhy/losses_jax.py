@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.custom_derivatives import SymbolicZero
 
 if TYPE_CHECKING:
@@ -79,9 +80,12 @@ def _cross_entropy_jvp(primals: tuple[Array, Array], tangents: tuple) -> tuple[A
 
 
 # torch floors p(1−p) in the first derivative but shifts p and 1−p in the second; both are kept.
+_FLOOR = float(np.float32(1e-12))  # torch's constant is a float32, whatever the arrays are
+
+
 @jax.custom_jvp
 def _slope(p: Array, y: Array) -> Array:
-    return (p - y) / jnp.maximum(p * (1 - p), 1e-12)
+    return (p - y) / jnp.maximum(p * (1 - p), _FLOOR)
 
 
 def _slope_jvp(primals: tuple[Array, Array], tangents: tuple) -> tuple[Array, Array]:
