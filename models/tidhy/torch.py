@@ -252,7 +252,7 @@ def _network(inputs: int, hidden: int, outputs: int, *, bias: bool = True) -> li
     """The shape of all three networks; note the absence of a nonlinearity between the last two layers."""
     return [
         nn.Linear(inputs, hidden),
-        nn.LayerNorm(hidden, eps=1e-5),  # both frameworks' defaults differ: 1e-5 is torch's
+        nn.LayerNorm(hidden, eps=1e-5),  # torch's own default, written out because Flax's is 1e-6
         nn.ELU(),
         nn.Linear(hidden, hidden),
         nn.Linear(hidden, outputs, bias=bias),
