@@ -252,6 +252,29 @@ def test_the_module_runs_from_any_folder_and_finds_the_user_s_code(tmp_path: Pat
     assert "\x1b" not in done.stderr + done.stdout
 
 
+def test_a_terminal_shows_progress_and_its_end_is_clean(checkpoint: Path, tmp_path: Path) -> None:
+    entries = [{"path": "params/temporal", "shape": [3, 25], "dtype": "float32"}]
+    (tmp_path / "structure.json").write_text(json.dumps(entries))
+    target = str(tmp_path / "structure.json")
+    command = [sys.executable, "-m", "weight_bridge", "convert", str(checkpoint), "x.safetensors", "--drop", "**"]
+    ours, theirs = os.openpty()
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd()), "TERM": "xterm"}
+    done = subprocess.run(
+        [*command, "--target", target],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        env=environment,
+        check=False,
+    )
+    os.close(theirs)
+    said = os.read(ours, 100_000).decode()
+    os.close(ours)
+    assert done.returncode == 0
+    assert "converting" in said
+    assert b"converting" not in done.stdout
+
+
 LOADS_NOTHING = """
 import json, sys
 from pathlib import Path

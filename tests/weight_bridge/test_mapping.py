@@ -80,38 +80,38 @@ def test_a_file_reads_back_as_it_was_written(tmp_path: Path) -> None:
     assert load(tmp_path / "m.toml") == mapping
 
 
+UNUSABLE = """
+other = 1
+[[rule]]
+source = "a.{i}"
+target = "a/{j}"
+[[rule]]
+source = "a"
+[[rule]]
+source = "a.{i}{j}.w"
+target = "a/{i}/{j}"
+[[rule]]
+source = "a"
+target = "b"
+transform = "turn(1)"
+[[rule]]
+source = 3
+target = "b"
+[[ignore]]
+source = "a"
+[[layer]]
+source = "a.{0}"
+target = "b"
+[[leave]]
+target = "a"
+reason = "b"
+because = "c"
+"""
+
+
 def test_every_entry_that_cannot_be_used_is_listed() -> None:
     with pytest.raises(MappingError) as refused:
-        loads(
-            """
-            other = 1
-            [[rule]]
-            source = "a.{i}"
-            target = "a/{j}"
-            [[rule]]
-            source = "a"
-            [[rule]]
-            source = "a.{i}{j}.w"
-            target = "a/{i}/{j}"
-            [[rule]]
-            source = "a"
-            target = "b"
-            transform = "turn(1)"
-            [[rule]]
-            source = 3
-            target = "b"
-            [[ignore]]
-            source = "a"
-            [[layer]]
-            source = "a.{0}"
-            target = "b"
-            [[leave]]
-            target = "a"
-            reason = "b"
-            because = "c"
-            """,
-            "m.toml",
-        )
+        loads(UNUSABLE, "m.toml")
     known = (
         "agree, beside, cast, concat, copy, each, flip, identity, lead, permute, pick, reorder, reshape, split, "
         "stack, sum, unstack"
