@@ -135,7 +135,11 @@ def _explored(pair: Pair, candidate: str, precision: Precision, budget: Budget) 
 
 def conclude(trial: Trial, report: Report) -> Report:
     """Adds to a failing report where the sides part and why."""
-    return report
+    if report.ok:
+        return report
+    from parity.diagnosis import diagnose
+
+    return diagnose(trial, report)
 
 
 def _array(value: Any) -> np.ndarray:

@@ -23,7 +23,7 @@ from parity.trace import Trace
 from parity.twins import Twin, twins, worst
 
 if TYPE_CHECKING:
-    from parity.session import Trial
+    from parity.trial import Trial
 
 TRACED = ("forward", "input_grad", "param_grad", "buffers")
 """What a trace can locate; other checks are located through these."""
@@ -38,6 +38,8 @@ class Located:
       twin: the two calls.
       expected: what the reference does: outputs, gradients or buffers, by the reference's names.
       observed: what the candidate does.
+      reference: everything that was traced on the torch side.
+      candidate: everything that was traced on the JAX side.
       depth: error of every module that was judged, in the reference's order.
       mode: of the run.
       precision: of the candidate's run.
@@ -47,6 +49,8 @@ class Located:
     twin: Twin
     expected: Arrays
     observed: Arrays
+    reference: Trace
+    candidate: Trace
     depth: tuple[ModuleError, ...] = ()
     mode: Mode = "eval"
     precision: Precision = "float64"
@@ -61,6 +65,7 @@ class Traced:
       mode: `eval` or `train`.
       precision: of the candidate's run; the reference's is float64.
       reference: torch side.
+      candidate: JAX side.
       root: the models themselves, with all pairs inside.
       rough: the reference at the candidate's precision, whose own error is the yardstick; None in float64.
     """
@@ -69,6 +74,7 @@ class Traced:
     mode: Mode
     precision: Precision
     reference: Trace
+    candidate: Trace
     root: Twin
     rough: Trace | None = field(default=None)
 
@@ -124,7 +130,7 @@ def trace(trial: Trial, mode: Mode, precision: Precision) -> Traced:
             session.reference, trial.state, trial.inputs, precision=precision, train=train, seed=seed
         )
     root = twins(reference, candidate, session, precision)
-    return Traced(trial, mode, precision, reference, root, rough)
+    return Traced(trial, mode, precision, reference, candidate, root, rough)
 
 
 def _located(traced: Traced, check: str) -> Located:
@@ -143,7 +149,7 @@ def _forward(traced: Traced, check: str) -> Located:
     )
     observed = twin.results(twin.candidate.outputs if twin.own == twin.carried else twin.forced.outputs)
     divergence = Divergence(check, twin.reference.name, twin.candidate.name, wrong, twin.own)
-    return Located(divergence, twin, twin.expected, observed, depth, traced.mode, traced.precision)
+    return _found(traced, divergence, twin, twin.expected, observed, depth)
 
 
 def _backward(traced: Traced, check: str) -> Located:
@@ -166,7 +172,7 @@ def _backward(traced: Traced, check: str) -> Located:
     )
     wrong = error > _limit(traced, twin)
     divergence = Divergence(check, twin.reference.name, twin.candidate.name, wrong, error)
-    return Located(divergence, twin, expected, observed, depth, traced.mode, traced.precision)
+    return _found(traced, divergence, twin, expected, observed, depth)
 
 
 def _buffers(traced: Traced, check: str) -> Located:
@@ -190,7 +196,19 @@ def _buffers(traced: Traced, check: str) -> Located:
     seen = {name: value for name, value in observed.items() if name in held}
     error = worst(held, seen, traced.precision)
     divergence = Divergence(check, twin.reference.name, twin.candidate.name, True, error)
-    return Located(divergence, twin, held, seen, (), traced.mode, traced.precision)
+    return _found(traced, divergence, twin, held, seen, ())
+
+
+def _found(
+    traced: Traced,
+    divergence: Divergence,
+    twin: Twin,
+    expected: Arrays,
+    observed: Arrays,
+    depth: tuple[ModuleError, ...],
+) -> Located:
+    traces = traced.reference, traced.candidate
+    return Located(divergence, twin, expected, observed, *traces, depth, traced.mode, traced.precision)
 
 
 def _named(plan: weight_bridge.Plan, leaves: Arrays) -> dict[str, np.ndarray]:

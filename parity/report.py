@@ -94,6 +94,7 @@ class Divergence:
       candidate: module path on the JAX side.
       introduced: the module makes the error from equal inputs, rather than passing it on.
       error: relative error of the module's output on the reference's own input.
+      pattern: what the error looks like, in a phrase.
     """
 
     check: str
@@ -101,6 +102,7 @@ class Divergence:
     candidate: str
     introduced: bool
     error: float = np.nan
+    pattern: str = ""
 
 
 @dataclass(frozen=True)

@@ -79,6 +79,12 @@ SAME_VALUES = 1e-9
 EXPLAINED = 0.9
 """Share of an error that must vanish under a suspected mistake before the mistake is called its cause."""
 
+FITTED = 0.999
+"""The same where a number was searched for: what has a parameter explains some of anything."""
+
+EXACT = 1e-6
+"""Share of an error that may be left by an explanation that is exact but for rounding."""
+
 
 @dataclass(frozen=True)
 class Override:

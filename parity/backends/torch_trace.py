@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,9 @@ from parity.record import Arrays, Record
 from parity.trace import ModuleCall, Trace, is_array
 
 Tensors = dict[str, torch.Tensor]
+
+Edit = Callable[[], AbstractContextManager[Any]]
+"""Opens what makes the reference compute with a mistake."""
 
 
 @dataclass(frozen=True)
@@ -48,15 +51,15 @@ class TorchRun:
     seed: int
     drawn: tuple[Draw, ...]
 
-    def __call__(self, inputs: Arrays, cotangents: Arrays | None = None) -> Record:
-        """See `Rerun`; the module's buffers are put back afterwards."""
+    def __call__(self, inputs: Arrays, cotangents: Arrays | None = None, within: Edit = nullcontext) -> Record:
+        """See `Rerun`; the module's buffers are put back afterwards, and `within` opens what surrounds the call."""
         with isolated(self.dtype, self.seed), _buffers_put_back(self.module):
             given = {name: to_torch(value, self.dtype) for name, value in inputs.items()}
             floating = {n: v.requires_grad_() for n, v in given.items() if v.is_floating_point() or v.is_complex()}
             arguments = {n: v.clone() if n in floating else v for n, v in given.items()}
             args = structure.replaced(self.args, arguments, "input")
             kwargs = structure.replaced(self.kwargs, arguments, "input")
-            with drawing(self.seed, self.drawn):
+            with drawing(self.seed, self.drawn), within():
                 outputs = _tensors(self.select(self.call(*args, **kwargs)), "output")
             parameters = {
                 self._full(name): parameter

@@ -1,0 +1,84 @@
+"""Why the sides part at the located module: named causes with their evidence, or what the error looks like.
+
+Two kinds of evidence have to agree: the reference, recomputed with a suspected mistake, has to do what the candidate
+does; and where the candidate's settings can be read, they rank what explains equally well. One file per family of
+mistakes; what each can name is in `catalogue`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from parity.explain import (
+    activation,
+    arithmetic,
+    attention,
+    discrete,
+    embedding,
+    gradient,
+    kernels,
+    layout,
+    loss,
+    noise,
+    norm,
+    padding,
+    pooling,
+    precision,
+    recurrent,
+    statistics,
+)
+from parity.explain.pattern import describe, factor
+from parity.explain.scene import Scene
+from parity.explain.search import search
+from parity.explain.suspect import Family, Hypothesis
+from parity.localise import Located
+from parity.report import Cause
+
+FAMILIES: tuple[Family, ...] = (
+    norm.FAMILY,
+    statistics.FAMILY,
+    activation.FAMILY,
+    pooling.FAMILY,
+    padding.FAMILY,
+    kernels.FAMILY,
+    attention.FAMILY,
+    recurrent.FAMILY,
+    embedding.FAMILY,
+    loss.FAMILY,
+    noise.FAMILY,
+    layout.FAMILY,
+    discrete.FAMILY,
+    gradient.FAMILY,
+    arithmetic.FAMILY,
+    precision.FAMILY,
+)
+"""In the order in which equally good explanations are preferred."""
+
+__all__ = ["FAMILIES", "Scene", "explain", "hypotheses"]
+
+
+def explain(located: Located) -> tuple[tuple[Cause, ...], str]:
+    """Names what makes a module diverge.
+
+    Args:
+      located: the module, with what both sides do there on the same input.
+
+    Returns:
+      Causes, best first; and what the error looks like.
+    """
+    scene = Scene.of(located)
+    seen = describe(located.expected, located.observed)
+    causes = search(scene, hypotheses(scene))
+    if not causes:
+        ratio = factor(located.expected, located.observed)
+        if ratio is not None:
+            causes = (Cause("constant-factor", scene.name or scene.kind, f"{ratio:.6g} x the reference", 1.0),)
+    return causes, seen
+
+
+def hypotheses(scene: Scene) -> Iterator[Hypothesis]:
+    """Every mistake that the calls of a scene leave room for."""
+    for family in FAMILIES:
+        yield from family.suspects(scene.ops)
+    if scene.check not in ("forward", "buffers"):
+        yield from gradient.STOPS.suspects(scene.ops)

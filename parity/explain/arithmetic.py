@@ -1,0 +1,87 @@
+"""Arithmetic in somebody's own `forward`: constants, signs, lost and exchanged operands."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from parity.backends.torch_rewrite import Op
+from parity.explain.suspect import Family, Hypothesis, at, dialled
+
+TINY = 1e-2
+"""A constant added below this is there to keep a divisor from zero."""
+
+
+def constant(op: Op) -> Iterator[Hypothesis]:
+    """A number in the code that has another value."""
+    for place, value in enumerate(op.args[:2]):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            continue
+        cause, positive = "constant-differs", value > 0
+        if op.name in ("add", "clamp") and 0 < value < TINY:
+            cause = "norm-epsilon"
+        elif op.name in ("rpow", "pow") and value > 100:
+            cause = "rope-base"
+        guesses = (value / 2, value * 2, 1.0, *((1e-5, 1e-6, 1e-8, 1e-12, 1e-3) if cause == "norm-epsilon" else ()))
+        guesses = (*guesses, *((1e4, 5e5, 1e6, 1e5) if cause == "rope-base" else ()))
+        name = "eps" if cause == "norm-epsilon" else f"constant of {op.name}"
+        yield dialled(op, cause, name, float(value), guesses, lambda o, v, p=place: _with(o, p, v), positive=positive)
+
+
+def binary(op: Op) -> Iterator[Hypothesis]:
+    """Sums, differences and products of two arrays."""
+    yield from constant(op)
+    tensors = [i for i, a in enumerate(op.args[:2]) if isinstance(a, Tensor) and a.is_floating_point()]
+    if len(tensors) < 2 or op.args[0] is op.args[1]:
+        return
+    a, b = op.args[:2]
+    for place in (0, 1):
+        if (a, b)[place].shape == op.result.shape:
+            yield at(
+                op, "operand-dropped", lambda o, p=place: o.args[p] * 1, f"argument {2 - place} of {op.name} is lost"
+            )
+    if op.name in ("sub", "div", "rsub"):
+        yield at(
+            op,
+            "operand-order",
+            lambda o: o.function(o.args[1], o.args[0], **o.kwargs),
+            f"{op.name} the other way round",
+        )
+    others: dict[str, Callable[[Any, Any], Any]] = {"add": torch.add, "sub": torch.sub, "mul": torch.mul}
+    for name, function in others.items():
+        if name != op.name:
+            yield at(
+                op, "operator-swapped", lambda o, f=function: f(o.args[0], o.args[1]), f"{name} in place of {op.name}"
+            )
+
+
+def negation(op: Op) -> Iterator[Hypothesis]:
+    """A sign that is lost."""
+    yield at(op, "sign-lost", lambda o: o.args[0] * 1, f"no {op.name}")
+
+
+def small(op: Op) -> Iterator[Hypothesis]:
+    """Forms that keep small numbers, and those that lose them."""
+    naive = {"log1p": lambda x: torch.log(1 + x), "expm1": lambda x: torch.exp(x) - 1}[op.name]
+    yield at(op, "log1p-lost", lambda o: naive(o.args[0]), "1 is added first")
+
+
+def _with(op: Op, place: int, value: float) -> Any:
+    args = list(op.args)
+    args[place] = value
+    return op.function(*args, **op.kwargs)
+
+
+FAMILY = Family(
+    "arithmetic",
+    {
+        **dict.fromkeys(("add", "sub", "mul", "rsub", "div"), binary),
+        **dict.fromkeys(("pow", "rpow", "rdiv", "maximum", "minimum"), constant),
+        **dict.fromkeys(("neg", "exp", "log", "sqrt", "rsqrt", "square", "abs", "sin", "cos"), negation),
+        **dict.fromkeys(("log1p", "expm1"), small),
+    },
+)

@@ -1,0 +1,271 @@
+"""Attention: scale, mask, order of heads and of queries, keys and values; rotary positions."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from parity.backends.torch_rewrite import Op
+from parity.explain.suspect import Family, Hypothesis, Suspect, at, dialled
+
+FINITE = (-1e4, -1e9, -1e30)
+"""Numbers that stand for minus infinity."""
+
+
+@dataclass(frozen=True)
+class Twist:
+    """What attention does otherwise; the defaults are right.
+
+    Attributes:
+      scale: factor on the logits in place of one over the root of the head's size; None keeps that.
+      causal: diagonal of the causal mask; None keeps the one that was asked for.
+      inverted: the mask's polarity.
+      unmasked: no mask at all.
+      blocked: what a blocked logit is.
+      heads: how the features split into heads: `(h, d)`, or `(d, h)` for the other order.
+      merged: how heads are put together again, in the same terms, or `raw` without a transposition.
+      order: of queries, keys and values in the packed kernel.
+      axis: of the softmax.
+    """
+
+    scale: float | None = None
+    causal: int | None = None
+    inverted: bool = False
+    unmasked: bool = False
+    blocked: float = -math.inf
+    heads: str = "hd"
+    merged: str = "hd"
+    order: tuple[int, int, int] = (0, 1, 2)
+    axis: int = -1
+
+
+TWISTS: Mapping[str, tuple[str, Twist]] = {
+    "bool masks with the other polarity": ("attn-mask-polarity", Twist(inverted=True)),
+    "no mask": ("attn-mask-missing", Twist(unmasked=True)),
+    "causal with diagonal -1": ("causal-off-by-one", Twist(causal=-1)),
+    "causal with diagonal +1": ("causal-off-by-one", Twist(causal=1)),
+    "causal": ("causal-added", Twist(causal=0)),
+    "softmax over the queries": ("softmax-axis", Twist(axis=-2)),
+    "features split as (d, h)": ("head-split-order", Twist(heads="dh")),
+    "heads merged as (d, h)": ("head-split-order", Twist(merged="dh")),
+    "features split and merged as (d, h)": ("head-split-order", Twist(heads="dh", merged="dh")),
+    "heads merged without a transposition": ("head-merge-no-transpose", Twist(merged="raw")),
+    "no scale": ("attn-scale-dim", Twist(scale=1.0)),
+    **{f"blocked logits are {value:g}": ("attn-finite-mask-value", Twist(blocked=value)) for value in FINITE},
+}
+
+
+def packed(op: Op) -> Iterator[Hypothesis]:
+    """Mistakes of `multi_head_attention_forward`."""
+    heads, width = int(op.given["num_heads"]), int(op.given["embed_dim_to_check"])
+    yield from _twisted(op, _multi_head, width // heads, width)
+    for order in itertools.permutations(range(3)):
+        if order != (0, 1, 2):
+            detail = f"parts of the packed kernel in the order {list(order)}"
+            yield at(op, "qkv-fused-order", lambda o, p=order: _multi_head(o, Twist(order=p)), detail)
+    for other in (h for h in range(1, width + 1) if width % h == 0 and h != heads):
+        yield at(op, "head-count", lambda o, h=other: _multi_head(o, Twist(), h), f"{other} heads in place of {heads}")
+    if op.given.get("in_proj_bias") is not None:
+        yield at(op, "bias-dropped", lambda o: o.again(in_proj_bias=None), "no bias on queries, keys and values")
+        yield at(op, "bias-dropped", lambda o: o.again(out_proj_bias=None), "no bias on the result")
+
+
+def product(op: Op) -> Iterator[Hypothesis]:
+    """Mistakes of `scaled_dot_product_attention`."""
+    query = op.given["query"]
+    head = query.shape[-1]
+    yield from _twisted(op, _product, head, head * (query.shape[-3] if query.ndim > 3 else 1))
+    own = float(op.given.get("scale") or head**-0.5)
+    guesses = (1.0, 1 / head, (head * query.shape[-3]) ** -0.5 if query.ndim > 3 else 1.0)
+    yield dialled(op, "attn-scale-dim", "scale", own, guesses, lambda o, s: o.again(scale=s))
+    for a, b in (("query", "key"), ("key", "value"), ("query", "value")):
+        yield at(
+            op,
+            "qkv-fused-order",
+            lambda o, i=a, j=b: o.again(**{i: o.given[j], j: o.given[i]}),
+            f"{a} and {b} exchanged",
+        )
+
+
+def _twisted(op: Op, compute: Any, head: int, width: int) -> Iterator[Hypothesis]:
+    """One twist at a time."""
+    for detail, (cause, twist) in TWISTS.items():
+        yield at(op, cause, lambda o, t=twist: compute(o, t), detail)
+    detail = f"scale 1/sqrt({width}) in place of 1/sqrt({head})"
+    yield at(op, "attn-scale-dim", lambda o: compute(o, Twist(scale=width**-0.5)), detail)
+    yield at(op, "attn-scale-dim", lambda o: compute(o, Twist(scale=1 / head)), f"scale 1/{head}: applied twice")
+
+
+def _product(op: Op, twist: Twist) -> Tensor:
+    given = op.given
+    mask, query, key = given.get("attn_mask"), given["query"], given["key"]
+    bias = _bias(mask, twist, keeps=True, dtype=query.dtype)
+    causal = given.get("is_causal", False)
+    scale = given.get("scale")
+    twist = replace(twist, scale=scale if twist.scale is None else twist.scale)
+    if causal and twist.causal is None and not twist.unmasked:
+        twist = replace(twist, causal=0)
+    return _core(query, key, given["value"], bias, twist)
+
+
+def _core(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, twist: Twist) -> Tensor:
+    """Attention of (…, T, D) arrays."""
+    logits = q @ k.transpose(-2, -1) * (q.shape[-1] ** -0.5 if twist.scale is None else twist.scale)
+    if bias is not None:
+        logits = logits + bias
+    if twist.causal is not None:
+        keep = torch.ones(logits.shape[-2:], dtype=torch.bool).tril(twist.causal)
+        logits = logits.masked_fill(~keep, twist.blocked)
+    return torch.softmax(logits, twist.axis) @ v
+
+
+def _bias(mask: Tensor | None, twist: Twist, *, keeps: bool, dtype: torch.dtype) -> Tensor | None:
+    """What a mask adds to the logits; `keeps` says what True means."""
+    if mask is None or twist.unmasked:
+        return None
+    if mask.dtype != torch.bool:
+        unbounded = torch.isinf(mask) & (mask < 0)
+        if twist.inverted:
+            return torch.zeros_like(mask).masked_fill(~unbounded, twist.blocked)
+        if twist.causal is not None:
+            return None
+        return mask.masked_fill(unbounded, twist.blocked)
+    if twist.causal is not None:
+        return None
+    keep = mask if keeps != twist.inverted else ~mask
+    return torch.zeros(mask.shape, dtype=dtype).masked_fill(~keep, twist.blocked)
+
+
+def _multi_head(op: Op, twist: Twist, heads: int | None = None) -> tuple[Tensor, Tensor | None]:
+    """`multi_head_attention_forward` written out: sequences first, as torch hands them over."""
+    g = op.given
+    heads = int(g["num_heads"]) if heads is None else heads
+    single = g["query"].ndim == 2
+    query, key, value = (g[n].unsqueeze(1) if single else g[n] for n in ("query", "key", "value"))
+    q, k, v = (_split(part, heads, twist.heads) for part in _projected(g, (query, key, value), twist.order))
+    bias = _bias(g.get("attn_mask"), twist, keeps=False, dtype=q.dtype)
+    if bias is not None and bias.ndim == 3:
+        bias = bias.reshape(query.shape[1], heads, *bias.shape[1:])
+    padded = _bias(g.get("key_padding_mask"), replace(twist, causal=None), keeps=False, dtype=q.dtype)
+    if padded is not None:
+        bias = padded[:, None, None, :] + (0 if bias is None else bias)
+    mixed = _core(q, k, v, bias, twist)  # (B, H, T, D)
+    merged = {
+        "hd": lambda: mixed.permute(2, 0, 1, 3).flatten(2),
+        "dh": lambda: mixed.permute(2, 0, 3, 1).flatten(2),
+        "raw": lambda: mixed.reshape(query.shape[1], query.shape[0], -1).transpose(0, 1),
+    }[twist.merged]()
+    result = F.linear(merged, g["out_proj_weight"], g["out_proj_bias"])
+    weights = op.again()[1]
+    return (result.squeeze(1) if single else result), weights
+
+
+def _projected(g: Mapping[str, Any], given: tuple[Tensor, ...], order: tuple[int, int, int]) -> list[Tensor]:
+    """Queries, keys and values, (T, B, E) each."""
+    if g.get("use_separate_proj_weight"):
+        kernels = [g[f"{name}_proj_weight"] for name in "qkv"]
+    else:
+        kernels = list(g["in_proj_weight"].chunk(3))
+    biases = list(g["in_proj_bias"].chunk(3)) if g.get("in_proj_bias") is not None else [None] * 3
+    return [F.linear(given[i], kernels[order[i]], biases[order[i]]) for i in range(3)]
+
+
+def _split(x: Tensor, heads: int, order: str) -> Tensor:
+    """(T, B, E) → (B, H, T, D)."""
+    if order == "hd":
+        return x.unflatten(-1, (heads, -1)).permute(1, 2, 0, 3)
+    return x.unflatten(-1, (-1, heads)).permute(1, 3, 0, 2)
+
+
+def logits(op: Op) -> Iterator[Hypothesis]:
+    """The scale of a softmax written out by hand."""
+    guesses = (0.5, 2.0, *(n**0.5 for n in (2, 3, 4, 5, 7, 8)), *(n**-0.5 for n in (2, 3, 4, 5, 7, 8)))
+    yield dialled(
+        op,
+        "attn-scale-dim",
+        "factor on the logits",
+        1.0,
+        guesses,
+        lambda o, s: o.function(o.args[0] * s, *o.args[1:], **o.kwargs),
+    )
+
+
+def masking(op: Op) -> Iterator[Hypothesis]:
+    """Masks written out by hand."""
+    if op.name == "masked_fill":
+        yield at(op, "attn-mask-polarity", lambda o: o.again(mask=~o.given["mask"]), "the mask is inverted")
+        yield at(op, "attn-mask-missing", lambda o: o.given["input"], "nothing is masked")
+        if op.given.get("value") == -math.inf or (
+            isinstance(op.given.get("value"), float) and op.given["value"] < -1e3
+        ):
+            for value in (*FINITE, -math.inf):
+                yield at(op, "attn-finite-mask-value", lambda o, v=value: o.again(value=v), f"filled with {value:g}")
+    elif op.name == "where":
+        swapped = "where-branches-swapped"
+        yield at(op, swapped, lambda o: o.again(input=o.given["other"], other=o.given["input"]), "branches exchanged")
+    else:
+        diagonal = int(op.given.get("diagonal", 0))
+        for other in (diagonal - 1, diagonal + 1):
+            detail = f"diagonal {other} in place of {diagonal}"
+            yield at(op, "causal-off-by-one", lambda o, d=other: o.again(diagonal=d), detail)
+        other_name = {"tril": "triu", "triu": "tril"}[op.name]
+        yield at(
+            op, "attn-mask-polarity", lambda o: getattr(torch, other_name)(o.args[0]), f"{other_name} in its place"
+        )
+
+
+def rotation(ops: tuple[Op, ...]) -> Iterator[Hypothesis]:
+    """Pairs of neighbouring features in place of halves, or the other way round, wherever halves are cut or joined."""
+    halves: dict[int, Any] = {}
+    pairs: dict[int, Any] = {}
+    for op in ops:
+        if op.name == "chunk" and isinstance(op.result, tuple | list) and len(op.result) == 2:
+            halves[op.index] = lambda o: (o.args[0][..., ::2], o.args[0][..., 1::2])
+        elif op.name in ("cat", "concat") and len(op.args[0]) == 2 and op.args[0][0].shape == op.args[0][1].shape:
+            halves[op.index] = lambda o: torch.stack(tuple(o.args[0]), -1).flatten(-2)
+        elif op.name == "getitem" and _half(op) is not None:
+            halves[op.index] = lambda o: o.args[0][..., _half(o) :: 2]
+            if _stepped(op) is not None:
+                pairs[op.index] = lambda o: o.args[0].chunk(2, -1)[_stepped(o) or 0]
+    if halves:
+        owner = next(op.owner for op in ops if op.index in halves)
+        yield Suspect("rope-pairing", owner, "neighbouring features are rotated in place of halves", halves)
+    if pairs:
+        owner = next(op.owner for op in ops if op.index in pairs)
+        yield Suspect("rope-pairing", owner, "halves are rotated in place of neighbouring features", pairs)
+
+
+def _half(op: Op) -> int | None:
+    """Which half of the last axis an index takes; None for other indices."""
+    index = op.args[1] if isinstance(op.args[1], tuple) else (op.args[1],)
+    last, size = index[-1], op.args[0].shape[-1]
+    if not isinstance(last, slice) or last.step not in (None, 1) or size % 2:
+        return None
+    bounds = (last.start or 0, size if last.stop is None else last.stop)
+    return {(0, size // 2): 0, (size // 2, size): 1}.get(bounds)
+
+
+def _stepped(op: Op) -> int | None:
+    """Whether an index takes every second feature, and from which on."""
+    index = op.args[1] if isinstance(op.args[1], tuple) else (op.args[1],)
+    last = index[-1]
+    return (last.start or 0) if isinstance(last, slice) and last.step == 2 and last.stop is None else None
+
+
+FAMILY = Family(
+    "attention",
+    {
+        "multi_head_attention_forward": packed,
+        "scaled_dot_product_attention": product,
+        "softmax": logits,
+        **dict.fromkeys(("masked_fill", "where", "tril", "triu"), masking),
+    },
+    rotation,
+)

@@ -1,0 +1,65 @@
+"""Embeddings: scale, offsets of ids, padding rows, gradients by row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from parity.backends.torch_rewrite import Op
+from parity.explain.suspect import Family, Hypothesis, at, changed, dialled
+
+
+def embedding(op: Op) -> Iterator[Hypothesis]:
+    """Mistakes in looking up rows."""
+    weight = op.given["weight"]
+    rows, width = weight.shape
+    yield dialled(
+        op, "embedding-scale", "factor on the rows", 1.0, (width**0.5, width**-0.5), lambda o, s: o.again() * s
+    )
+    for offset in (1, 2, -1, -2):
+        detail = f"rows shifted by {offset}"
+        yield at(
+            op, "position-offset", lambda o, n=offset: o.again(input=(o.given["input"] + n).clamp(0, rows - 1)), detail
+        )
+    padding = op.given.get("padding_idx")
+    if padding is not None:
+        place = int(padding) % rows
+        yield at(op, "embedding-padding-row", lambda o: _blanked(o, place), f"row {place} is zero")
+        yield changed(op, "embedding-padding-grad", "padding_idx", None, f"row {place} gets a gradient")
+    else:
+        yield at(op, "embedding-padding-row", lambda o: _blanked(o, 0), "row 0 is zero")
+        yield at(op, "embedding-padding-grad", lambda o: o.again(padding_idx=0), "row 0 gets no gradient")
+    if op.given.get("max_norm") is not None:
+        yield at(
+            op, "embedding-max-norm", lambda o: F.embedding(o.given["input"], o.given["weight"]), "max_norm is ignored"
+        )
+    if op.given.get("scale_grad_by_freq"):
+        yield changed(op, "embedding-grad-scaling", "scale_grad_by_freq", False)
+    yield at(
+        op, "ids-low-precision", lambda o: o.again(input=_rounded(o.given["input"], rows)), "ids pass through bfloat16"
+    )
+
+
+def bag(op: Op) -> Iterator[Hypothesis]:
+    """Padding in the mean of a bag."""
+    if op.kwargs.get("padding_idx") is not None:
+        yield changed(op, "bag-mean-padding", "padding_idx", None, "padding counts")
+    for mode in ("sum", "mean", "max"):
+        if mode != op.kwargs.get("mode"):
+            yield changed(op, "bag-mode", "mode", mode)
+
+
+def _blanked(op: Op, place: int) -> Tensor:
+    return torch.where(
+        (op.given["input"] == place)[..., None], torch.zeros(()).to(op.given["weight"].dtype), op.again()
+    )
+
+
+def _rounded(ids: Tensor, rows: int) -> Tensor:
+    return ids.to(torch.bfloat16).to(ids.dtype).clamp(0, rows - 1)
+
+
+FAMILY = Family("embedding", {"embedding": embedding, "embedding_bag": bag})

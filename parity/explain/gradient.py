@@ -1,0 +1,148 @@
+"""Gradients: stops that are missing or too many, conventions at kinks, backward rules that are lost."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from torch import Tensor
+
+from parity.backends.torch_rewrite import Op
+from parity.explain.suspect import Family, Hypothesis, Suspect, at
+
+_QUIET = ("dim", "size", "detach", "numel", "is_floating_point", "shape", "stride", "ndimension", "len")
+
+
+def stops(ops: tuple[Op, ...]) -> Iterator[Hypothesis]:
+    """Stops that are missing, and stops that are too many, one call at a time."""
+    for op in ops:
+        if op.name in ("detach", "get data"):
+            yield at(op, "stop-gradient-missing", lambda o: o.args[0].clone(), "the gradient is not stopped")
+    switches = {op.index: _stay_on for op in ops if op.name == "_set_grad_enabled"}
+    if switches:
+        owner = next(op.owner for op in ops if op.index in switches)
+        yield Suspect("stop-gradient-missing", owner, "the gradient flows through a `no_grad` block", switches)
+    yield Suspect(
+        "custom-backward-dropped", "", "the backward rule is that of the forward formula", around=plain_functions
+    )
+    for op in ops:
+        smooth = [i for i, a in enumerate(op.args) if isinstance(a, Tensor) and a.is_floating_point()]
+        if op.name in _QUIET or op.name.startswith(("get ", "_")):
+            continue
+        for place in smooth:
+            which = f"argument {place + 1} of " if len(smooth) > 1 else "the input of "
+            detail = f"the gradient is stopped at {which}{op.name}"
+            yield at(op, _stop_cause(op, place), lambda o, p=place: _stopped(o, p), detail)
+
+
+def _stop_cause(op: Op, place: int) -> str:
+    """A kernel that is also used elsewhere has lost its tie; other stops are just that."""
+    tied = op.name == "linear" and place == 1
+    return "tied-weights-untied" if tied else "stop-gradient-extra"
+
+
+def _stay_on(op: Op) -> Any:
+    return op.function(True)
+
+
+def _stopped(op: Op, place: int) -> Any:
+    args = list(op.args)
+    args[place] = args[place].detach()
+    return op.function(*args, **op.kwargs)
+
+
+@contextmanager
+def plain_functions() -> Generator[None]:
+    """Custom autograd functions run their forward alone, so that its own derivative is taken."""
+
+    def apply(cls: Any, *args: Any) -> Any:
+        return cls.forward(_Context(), *args)
+
+    with patch.object(torch.autograd.Function, "apply", classmethod(apply)):
+        yield
+
+
+class _Context:
+    """What a custom function's forward keeps for a backward that is never called."""
+
+    def save_for_backward(self, *tensors: Tensor) -> None:
+        del tensors
+
+    def mark_non_differentiable(self, *tensors: Tensor) -> None:
+        del tensors
+
+    def set_materialize_grads(self, value: bool) -> None:
+        del value
+
+
+def absolute(op: Op) -> Iterator[Hypothesis]:
+    """The derivative of |x| at 0."""
+
+    def upward(o: Op) -> Tensor:
+        return torch.where(o.args[0] >= 0, o.args[0], -o.args[0])
+
+    yield at(op, "l1-at-zero", upward, "gradient 1 at 0")
+
+
+def extremum(op: Op) -> Iterator[Hypothesis]:
+    """Which of equal maxima gets the gradient."""
+    dim = op.given.get("dim", op.given.get("other"))
+    reduce = torch.amax if "max" in op.name else torch.amin
+    if isinstance(dim, Tensor):
+        return
+
+    def shared(o: Op) -> Any:
+        y = o.again()
+        if dim is None:
+            return reduce(o.args[0])
+        values = reduce(o.args[0], dim, keepdim=bool(o.given.get("keepdim", False)))
+        return type(y)((values, y[1])) if isinstance(y, tuple) else values
+
+    yield at(op, "max-tie-gradient", shared, "equal elements share the gradient")
+
+    def single(o: Op) -> Any:
+        found = torch.max(o.args[0], dim, bool(o.given.get("keepdim", False)))
+        return found[0]
+
+    if op.name == "amax" and isinstance(dim, int):
+        yield at(op, "max-tie-gradient", single, "one of equal elements gets the gradient")
+
+
+def length(op: Op) -> Iterator[Hypothesis]:
+    """The derivative of a norm at 0."""
+
+    def naive(o: Op) -> Tensor:
+        dim = o.given.get("dim", o.kwargs.get("dim"))
+        square = (
+            (o.args[0] ** 2).sum() if dim is None else (o.args[0] ** 2).sum(dim, bool(o.given.get("keepdim", False)))
+        )
+        return square.sqrt()
+
+    yield at(op, "norm-at-zero", naive, "the root of the sum of squares")
+
+
+def product(op: Op) -> Iterator[Hypothesis]:
+    """A product by way of logarithms."""
+
+    def by_logs(o: Op) -> Tensor:
+        dim = o.given.get("dim", o.args[1] if len(o.args) > 1 else None)
+        return torch.exp(torch.log(o.args[0]).sum() if dim is None else torch.log(o.args[0]).sum(dim))
+
+    yield at(op, "prod-via-log", by_logs, "exp(sum(log(x)))")
+
+
+FAMILY = Family(
+    "gradient",
+    {
+        "abs": absolute,
+        **dict.fromkeys(("max", "min", "amax", "amin"), extremum),
+        **dict.fromkeys(("norm", "vector_norm", "linalg_norm", "linalg_vector_norm"), length),
+        "prod": product,
+    },
+)
+
+STOPS = Family("stops", {}, stops)
+"""Only gradients show these."""

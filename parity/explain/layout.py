@@ -1,0 +1,228 @@
+"""Permutations and reshapes: the order in which axes are merged, split, repeated and put side by side."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from torch import Tensor
+
+from parity.backends.torch_rewrite import Op
+from parity.explain.suspect import Family, Hypothesis, at
+
+MOST_PIECES = 4
+"""Pieces of a chunk whose orders are all tried."""
+
+
+def reshaping(op: Op) -> Iterator[Hypothesis]:
+    """Merging and splitting axes in another order."""
+    x, y = op.args[0], op.result
+    if not isinstance(y, Tensor) or x.shape == y.shape:
+        return
+    merged = _merged(tuple(x.shape), tuple(y.shape))
+    if merged is not None and y.ndim < x.ndim:
+        start, stop, place = merged
+        if stop - start > 2:
+            yield at(op, "flatten-nhwc-order", lambda o: _rolled(o, start, stop), "the channel is flattened last")
+        yield at(op, "head-merge-no-transpose", lambda o: _swapped_merge(o, start, stop), "merged in the other order")
+        del place
+    split = _merged(tuple(y.shape), tuple(x.shape))
+    if split is not None and y.ndim > x.ndim:
+        first, last, _ = split
+        if last - first == 2:
+            yield at(op, "head-split-order", lambda o: _swapped_split(o, first), "split in the other order")
+
+
+def transposing(op: Op) -> Iterator[Hypothesis]:
+    """A transposition that is left out, or done by reshaping."""
+    y = op.result
+    if not isinstance(y, Tensor) or y.shape.numel() <= 1:
+        return
+    shape = tuple(y.shape)
+    yield at(op, "head-merge-no-transpose", lambda o: o.args[0].reshape(shape), "reshaped in place of transposed")
+    if tuple(op.args[0].shape) == shape:
+        yield at(op, "transpose-missing", lambda o: o.args[0], "not transposed")
+    if y.ndim > 2:
+        for a, b in itertools.combinations(range(y.ndim), 2):
+            if shape[a] == shape[b]:
+                yield at(
+                    op, "transpose-order", lambda o, i=a, j=b: o.again().transpose(i, j), f"axes {a} and {b} exchanged"
+                )
+
+
+def pieces(op: Op) -> Iterator[Hypothesis]:
+    """The order of the parts that an axis is cut into, and whether they are contiguous."""
+    found = op.result
+    if not isinstance(found, tuple | list) or not 1 < len(found) <= MOST_PIECES:
+        return
+    alike = len({tuple(part.shape) for part in found}) == 1
+    cause = {2: "chunk-order", 3: "qkv-fused-order", 4: "gate-order"}[len(found)]
+    if alike:
+        for order in itertools.permutations(range(len(found))):
+            if list(order) != sorted(order):
+                yield at(op, cause, lambda o, p=order: _reordered(o, p), f"parts in the order {list(order)}")
+        yield at(op, cause, lambda o: _interleaved(o, len(found)), "parts are interleaved")
+
+
+def joining(op: Op) -> Iterator[Hypothesis]:
+    """The order in which arrays are put side by side."""
+    tensors = op.args[0] if op.args else ()
+    if isinstance(tensors, tuple | list) and 1 < len(tensors) <= MOST_PIECES:
+        for order in itertools.permutations(range(len(tensors))):
+            if list(order) != sorted(order):
+                yield at(op, "concat-order", lambda o, p=order: _joined(o, p), f"parts in the order {list(order)}")
+
+
+def repeating(op: Op) -> Iterator[Hypothesis]:
+    """Copies of the whole against copies of each element."""
+    x, y = op.args[0], op.result
+    for axis in range(y.ndim):
+        own = x.shape[axis - y.ndim] if axis - y.ndim >= -x.ndim else 1
+        if own > 1 and y.shape[axis] > own and y.shape[axis] % own == 0:
+            times = y.shape[axis] // own
+            blocks = op.name in ("repeat", "tile")
+            detail = "every element repeated" if blocks else "the whole repeated"
+            yield at(op, "repeat-vs-tile", lambda o, a=axis, n=times, b=blocks: _regrouped(o, a, n, b), detail)
+
+
+def shuffling(op: Op) -> Iterator[Hypothesis]:
+    """The order in which a pixel shuffle packs channels and positions."""
+    factor = int(op.given.get("upscale_factor", op.given.get("downscale_factor", 1)))
+    up = op.name == "pixel_shuffle"
+
+    def other(o: Op) -> Tensor:
+        x = o.given["input"]
+        b, c, h, w = x.shape
+        if up:
+            y = x.reshape(b, factor, factor, c // factor**2, h, w).permute(0, 3, 4, 1, 5, 2)
+            return y.reshape(b, c // factor**2, h * factor, w * factor)
+        y = x.reshape(b, c, h // factor, factor, w // factor, factor).permute(0, 3, 5, 1, 2, 4)
+        return y.reshape(b, c * factor**2, h // factor, w // factor)
+
+    def swapped(o: Op) -> Tensor:
+        x = o.given["input"]
+        return o.again(input=x.transpose(-1, -2)).transpose(-1, -2)
+
+    yield at(op, "pixel-shuffle-order", other, "packed as (r, r, C) in place of (C, r, r)")
+    yield at(op, "pixel-shuffle-order", swapped, "rows and columns of a block exchanged")
+
+
+def patches(op: Op) -> Iterator[Hypothesis]:
+    """The order of a patch's elements."""
+    size = op.given.get("kernel_size")
+    if size is None or op.name != "unfold" or op.args[0].ndim != 4:
+        return
+    kh, kw = (size, size) if isinstance(size, int) else size
+
+    def reordered(o: Op) -> Tensor:
+        y = o.again()
+        b, n, length = y.shape
+        return y.reshape(b, n // (kh * kw), kh * kw, length).transpose(1, 2).reshape(b, n, length)
+
+    yield at(op, "unfold-patch-order", reordered, "patches as (kh, kw, C) in place of (C, kh, kw)")
+
+
+def channel_shuffle(op: Op) -> Iterator[Hypothesis]:
+    """The number of groups against their size."""
+
+    def other(o: Op) -> Tensor:
+        x, groups = o.given["input"], int(o.given["groups"])
+        y = x.reshape(x.shape[0], x.shape[1] // groups, groups, *x.shape[2:])
+        return y.transpose(1, 2).reshape(x.shape)
+
+    yield at(op, "group-interleave", other, "interleaved in place of contiguous groups")
+    yield at(op, "group-interleave", lambda o: o.given["input"], "not shuffled")
+
+
+def reducing(op: Op) -> Iterator[Hypothesis]:
+    """A reduction whose axis is lost before it is broadcast, or over another axis."""
+    x, y = op.args[0], op.result
+    if not isinstance(y, Tensor):
+        return
+    dim = op.given.get("dim")
+    if op.given.get("keepdim") and isinstance(dim, int | tuple | list):
+        yield at(op, "missing-keepdims", lambda o: _squeezed(o.again(), dim), "without keepdims")
+    if isinstance(dim, int):
+        for axis in range(x.ndim):
+            if axis != dim % x.ndim:
+                yield at(op, "reduction-axis", lambda o, a=axis: o.again(dim=a), f"over axis {axis}, not {dim}")
+    if op.name in ("sum", "mean"):
+        count = x.numel() / max(y.numel(), 1)
+        scale = count if op.name == "mean" else 1 / count
+        detail = "sum in place of mean" if op.name == "mean" else "mean in place of sum"
+        yield at(op, "loss-sum-vs-mean", lambda o: o.again() * scale, detail)
+
+
+def _merged(long: tuple[int, ...], short: tuple[int, ...]) -> tuple[int, int, int] | None:
+    """Start and end of the axes of `long` that are one axis of `short`, and which; None for other reshapes."""
+    for place in range(len(short)):
+        stop = len(long) - (len(short) - place - 1)
+        if long[:place] == short[:place] and long[stop:] == short[place + 1 :] and stop - place > 1:
+            return place, stop, place
+    return None
+
+
+def _rolled(op: Op, start: int, stop: int) -> Tensor:
+    x = op.args[0]
+    axes = list(range(x.ndim))
+    axes[start:stop] = [*axes[start + 1 : stop], axes[start]]
+    return x.permute(axes).reshape(op.again().shape)
+
+
+def _swapped_merge(op: Op, start: int, stop: int) -> Tensor:
+    x = op.args[0]
+    axes = list(range(x.ndim))
+    axes[start:stop] = reversed(axes[start:stop])
+    return x.permute(axes).reshape(op.again().shape)
+
+
+def _swapped_split(op: Op, first: int) -> Tensor:
+    y = op.again()
+    shape = list(y.shape)
+    shape[first], shape[first + 1] = shape[first + 1], shape[first]
+    return op.args[0].reshape(shape).transpose(first, first + 1)
+
+
+def _reordered(op: Op, order: tuple[int, ...]) -> Any:
+    found = op.again()
+    return type(found)(found[i] for i in order)
+
+
+def _interleaved(op: Op, count: int) -> tuple[Tensor, ...]:
+    found = op.again()
+    x: Tensor = op.args[0]
+    axis = next(i for i in range(x.ndim) if x.shape[i] != found[0].shape[i])
+    moved = x.movedim(axis, -1)
+    return tuple(moved[..., i::count].movedim(-1, axis) for i in range(count))
+
+
+def _joined(op: Op, order: tuple[int, ...]) -> Any:
+    return op.function([op.args[0][i] for i in order], *op.args[1:], **op.kwargs)
+
+
+def _regrouped(op: Op, axis: int, times: int, blocks: bool) -> Tensor:
+    y = op.again()
+    own = y.shape[axis] // times
+    shape = (*y.shape[:axis], *((times, own) if blocks else (own, times)), *y.shape[axis + 1 :])
+    return y.reshape(shape).transpose(axis, axis + 1).reshape(y.shape)
+
+
+def _squeezed(y: Tensor, dim: Any) -> Tensor:
+    return y.squeeze(dim) if isinstance(dim, int) else y.squeeze(tuple(dim))
+
+
+_REDUCTIONS: tuple[str, ...] = ("mean", "sum", "amax", "amin", "logsumexp", "var", "std", "norm", "max", "min", "prod")
+_BY_OP: dict[str, Callable[[Op], Iterator[Hypothesis]]] = {
+    **dict.fromkeys(("flatten", "reshape", "view", "unflatten"), reshaping),
+    **dict.fromkeys(("transpose", "permute", "movedim", "swapaxes", "get T", "get mT", "t"), transposing),
+    **dict.fromkeys(("chunk", "split", "tensor_split", "unbind"), pieces),
+    **dict.fromkeys(("cat", "concat", "stack"), joining),
+    **dict.fromkeys(("repeat", "tile", "repeat_interleave"), repeating),
+    **dict.fromkeys(("pixel_shuffle", "pixel_unshuffle"), shuffling),
+    "unfold": patches,
+    "channel_shuffle": channel_shuffle,
+    **dict.fromkeys(_REDUCTIONS, reducing),
+}
+
+FAMILY = Family("layout", _BY_OP)

@@ -1,0 +1,162 @@
+"""The place where a failure was located: what both sides do there, and the reference recomputed under an edit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+
+from parity.backends.torch_rewrite import Op, Replace, listing, rewriting
+from parity.backends.torch_trace import Edit, TorchRun
+from parity.explain.settings import Reading, readings
+from parity.localise import Located
+from parity.record import Arrays, Record
+from parity.tolerance import DEAD_SCALE, MODULE_BOUND
+from parity.trace import ModuleCall
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One located failure.
+
+    Attributes:
+      check: that failed.
+      name: torch name of the module.
+      kind: its class.
+      expected: what the reference does.
+      observed: what the candidate does on the same input.
+      ops: torch functions that the reference calls there.
+      readings: settings of the candidate's modules there.
+      rerun: the reference's answer under an edit.
+      error: relative error of the candidate.
+    """
+
+    check: str
+    name: str
+    kind: str
+    expected: Arrays
+    observed: Arrays
+    ops: tuple[Op, ...]
+    readings: tuple[Reading, ...]
+    rerun: Callable[[Edit], Arrays]
+    error: float
+
+    @classmethod
+    def of(cls, located: Located) -> Scene:
+        """Lists what the reference calls at the located module, and reads the candidate's settings there."""
+        twin, check = located.twin, located.divergence.check
+        call = twin.reference
+        calls = [c for c in located.reference.calls if c.name == call.name]
+        gradients = check not in ("forward", "buffers")
+
+        # What must not change is compared too: a fault of gradients or buffers leaves the outputs as they are.
+        kept = {} if check == "forward" else twin.expected
+        same = twin.own <= MODULE_BOUND
+        seen = kept if same or not kept else twin.results(twin.forced.outputs)
+        expected = {**kept, **located.expected}
+
+        def rerun(edit: Edit) -> Arrays:
+            records = [_run(c, edit, gradients) for c in (calls if gradients else [call])]
+            found = {**records[0].outputs, **(_gradients(records) if gradients else records[0].buffers)}
+            return {name: found[name] for name in expected if name in found}
+
+        inside = [twin.candidate, *located.candidate.inside(twin.candidate)]
+        return cls(
+            check,
+            call.name,
+            call.kind,
+            expected,
+            {**seen, **located.observed},
+            _ops(call),
+            readings((c.name, c.module) for c in inside),
+            rerun,
+            located.divergence.error,
+        )
+
+    def under(self, replacements: Mapping[int, Replace], around: Edit | None = None) -> Arrays:
+        """The reference's answer with some calls replaced."""
+
+        @contextmanager
+        def edit() -> Generator[None]:
+            with (around or nullcontext)(), rewriting(replacements):
+                yield
+
+        return self.rerun(edit)
+
+    def left(self, counterfactual: Arrays) -> float:
+        """Share of the error that is left when the reference is recomputed so: 0 explains all of it."""
+        before = mismatch(self.observed, self.expected)
+        after = mismatch(self.observed, counterfactual)
+        if np.isinf(before):  # other shapes: nothing but the same numbers explains them
+            size = mismatch(self.observed, {name: np.zeros_like(value) for name, value in self.observed.items()})
+            return after / size if size else 1.0
+        return after / before if before else 1.0
+
+    def residual(self, counterfactual: Arrays) -> np.ndarray:
+        """Scaled difference of the candidate from a counterfactual, as one vector."""
+        return np.concatenate([np.zeros(0), *_differences(self.observed, counterfactual)])
+
+
+def mismatch(observed: Arrays, other: Arrays) -> float:
+    """Distance in which every leaf counts by its own scale; inf where names or shapes differ."""
+    if any(name not in other or other[name].shape != value.shape for name, value in observed.items()):
+        return np.inf
+    return float(np.sqrt(sum(float(np.sum(part**2)) for part in _differences(observed, other))))
+
+
+def _differences(observed: Arrays, other: Arrays) -> list[np.ndarray]:
+    """Scaled differences, leaf by leaf; a number against NaN or inf differs by one, and NaN is like NaN."""
+    scales = {name: _scale(value, other[name]) for name, value in observed.items()}
+    floor = DEAD_SCALE * max(scales.values(), default=0.0) or 1.0
+    parts: list[np.ndarray] = []
+    for name, value in observed.items():
+        a, b = np.asarray(value).astype(np.complex128), np.asarray(other[name]).astype(np.complex128)
+        both = np.isfinite(a) & np.isfinite(b)
+        alike = (np.isnan(a) & np.isnan(b)) | (a == b)
+        parts.append(
+            np.where(
+                both, np.abs(np.where(both, a - b, 0)) / max(scales[name], floor), np.where(alike, 0.0, 1.0)
+            ).ravel()
+        )
+    return parts
+
+
+def _scale(a: np.ndarray, b: np.ndarray) -> float:
+    """Largest finite magnitude of two arrays."""
+    found = [
+        np.abs(x[np.isfinite(x)]) for x in (np.asarray(a).astype(np.complex128), np.asarray(b).astype(np.complex128))
+    ]
+    return max((float(x.max()) for x in found if x.size), default=0.0)
+
+
+def _run(call: ModuleCall, edit: Edit, gradients: bool) -> Record:
+    """One call of the reference under an edit."""
+    assert isinstance(call.rerun, TorchRun)
+    return call.rerun(call.inputs, call.output_cotangents if gradients else None, within=edit)
+
+
+def _gradients(records: list[Record]) -> dict[str, np.ndarray]:
+    """Gradients by the first call's arguments, and by the parameters over all calls."""
+    total: dict[str, np.ndarray] = {}
+    for record in records:
+        for name, value in record.param_grads.items():
+            total[name] = total[name] + value if name in total else value
+    return {**records[0].input_grads, **total}
+
+
+def _ops(call: ModuleCall) -> tuple[Op, ...]:
+    """What a call of the reference calls in turn."""
+    found: list[Op] = []
+    run = call.rerun
+    assert isinstance(run, TorchRun)
+
+    @contextmanager
+    def noting() -> Generator[None]:
+        with listing(run.module, call.name) as ops:
+            yield
+        found.extend(ops)
+
+    run(call.inputs, within=noting)
+    return tuple(found)

@@ -1,0 +1,234 @@
+"""Tries hypotheses on a scene: the reference is recomputed with each mistake, and what reproduces the candidate kept."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from parity.backends.torch_rewrite import Replace
+from parity.explain.scene import Scene
+from parity.explain.settings import Agreement, agreement
+from parity.explain.suspect import Dial, Hypothesis, Setting, Suspect
+from parity.report import Cause
+from parity.tolerance import EXACT, EXPLAINED, FITTED, NOISE
+
+REFUSED = (RuntimeError, ValueError, TypeError, IndexError, AssertionError, NotImplementedError, AttributeError)
+"""What a recomputation may raise where the suspected mistake is impossible, such as an axis that is not there."""
+
+MOST_RUNS = 1500
+"""Recomputations per failure."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A suspicion and how it fared.
+
+    Attributes:
+      suspect: the mistake.
+      left: share of the error that stays unexplained.
+      agreement: what the candidate's own settings say.
+      fitted: a number was searched for.
+    """
+
+    suspect: Suspect
+    left: float
+    agreement: Agreement
+    fitted: bool = False
+
+
+class Trials:
+    """Recomputes the reference under suspicions, up to a number of runs."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+        self.runs = 0
+
+    def __call__(self, suspect: Suspect) -> float:
+        """Share of the error that a mistake leaves unexplained; 1 where it cannot be made."""
+        return self.scene.left(self.answer(suspect))
+
+    def answer(self, suspect: Suspect) -> Mapping[str, np.ndarray]:
+        """What the reference does under a mistake; nothing where it cannot be made."""
+        self.runs += 1
+        try:
+            return self.scene.under(suspect.replacements, suspect.around)
+        except REFUSED as refusal:
+            return _impossible(refusal)
+
+    @property
+    def spent(self) -> bool:
+        """Whether no run is left."""
+        return self.runs >= MOST_RUNS
+
+
+def search(scene: Scene, hypotheses: Iterable[Hypothesis]) -> tuple[Cause, ...]:
+    """Causes that explain a scene, best first.
+
+    A mistake made everywhere is tried after those made in one place.
+
+    Args:
+      scene: what was located.
+      hypotheses: mistakes to try, the likeliest first.
+
+    Returns:
+      Causes whose recomputation takes away enough of the error.
+    """
+    tried = Trials(scene)
+    ordered = list(hypotheses)
+    found = list(_tried(tried, ordered))
+    if not any(_explains(verdict) for verdict in found):
+        found += _tried(tried, list(_everywhere(ordered)))
+    exact = max(EXACT, 1e2 * NOISE / max(scene.error, NOISE))
+    ranked = sorted(
+        (v for v in found if _explains(v)),
+        key=lambda v: (_decade(v.left, exact), ("agrees", "silent", "contradicts").index(v.agreement)),
+    )
+    causes: dict[tuple[str, str], Cause] = {}
+    for verdict in ranked:
+        cause = _cause(verdict, scene)
+        causes.setdefault((cause.id, cause.where), cause)
+    return tuple(causes.values())[:3]
+
+
+def _tried(tried: Trials, hypotheses: Iterable[Hypothesis]) -> Iterator[Verdict]:
+    """Each hypothesis in turn, as long as there are runs."""
+    for hypothesis in hypotheses:
+        if tried.spent:
+            return
+        if isinstance(hypothesis, Dial):
+            yield _dialled(tried, hypothesis)
+        else:
+            left = tried(hypothesis)
+            yield Verdict(hypothesis, left, agreement(hypothesis.setting, tried.scene.readings)[0])
+
+
+def _explains(verdict: Verdict) -> bool:
+    return 1 - verdict.left >= (FITTED if verdict.fitted else EXPLAINED)
+
+
+def _decade(left: float, exact: float) -> float:
+    """Which explanations are as good as each other."""
+    return 0.0 if left <= exact else float(np.ceil(np.log10(left / exact)))
+
+
+def _dialled(tried: Trials, dial: Dial) -> Verdict:
+    """Finds the value of a number: values that the candidate carries, then usual ones, then the best of all."""
+    probe = dial.at(dial.reference)
+    read = [r.value for r in tried.scene.readings if _could_be(r.value) and agreement_name(probe.setting, r.name)]
+    guesses = dict.fromkeys(
+        float(v) for v in (*read, *dial.guesses) if not np.isclose(v, dial.reference, rtol=1e-9, atol=0)
+    )
+    scores = {value: tried(dial.at(value)) for value in guesses}
+    if not scores:
+        return Verdict(probe, 1.0, "silent", fitted=True)
+    best = min(scores, key=lambda value: scores[value])
+    left = scores[best]
+    if left > EXACT and left < 1.0:
+        refined = _refined(tried, dial, best)
+        score = tried(dial.at(refined))
+        if score < left:
+            best, left = _rounded(tried, dial, refined, score)
+    suspect = dial.at(best)
+    return Verdict(suspect, left, agreement(suspect.setting, tried.scene.readings)[0], fitted=left > EXACT)
+
+
+def _refined(tried: Trials, dial: Dial, start: float) -> float:
+    """Gauss-Newton on one number."""
+    scale: Callable[[float], float] = (lambda t: float(np.exp(t))) if dial.positive and start > 0 else (lambda t: t)
+    t = float(np.log(start)) if dial.positive and start > 0 else start
+    for _ in range(12):
+        step = 1e-4 * max(abs(t), 1e-3)
+        here, there = (tried.answer(dial.at(scale(u))) for u in (t, t + step))
+        if not here or not there:
+            return scale(t)
+        r = tried.scene.residual(here)
+        slope = (tried.scene.residual(there) - r) / step
+        power = float(slope @ slope)
+        if not power or not np.isfinite(power):
+            return scale(t)
+        move = -float(slope @ r) / power
+        t += float(np.clip(move, -3.0, 3.0)) if dial.positive else move
+        if abs(move) < 1e-12 * max(abs(t), 1e-3):
+            break
+    return scale(t)
+
+
+def _rounded(tried: Trials, dial: Dial, value: float, left: float) -> tuple[float, float]:
+    """The value with the fewest digits that explains as much."""
+    for digits in range(1, 8):
+        short = float(f"{value:.{digits - 1}e}")
+        score = tried(dial.at(short))
+        if score <= max(10 * left, EXACT):
+            return short, score
+    return value, left
+
+
+def _everywhere(hypotheses: list[Hypothesis]) -> Iterator[Hypothesis]:
+    """Mistakes of one kind in all places at once."""
+    groups: dict[tuple[str, str, str], list[Hypothesis]] = defaultdict(list)
+    for h in hypotheses:
+        if isinstance(h, Dial):
+            groups["dial", str(h.cause) if isinstance(h.cause, str) else h.name, h.name].append(h)
+        elif h.around is None:
+            groups["one", h.cause, f"{h.detail} {h.setting and h.setting.suspected}"].append(h)
+    for members in groups.values():
+        dials = [h for h in members if isinstance(h, Dial)]
+        ones = [h for h in members if isinstance(h, Suspect)]
+        if len(dials) > 1:
+
+            def build(value: float, dials: list[Dial] = dials) -> dict[int, Replace]:
+                return {place: r for d in dials for place, r in d.build(value).items()}
+
+            yield replace(dials[0], build=build, where=_around(d.where for d in dials))
+        elif len(ones) > 1:
+            merged = {place: r for h in ones for place, r in h.replacements.items()}
+            yield replace(ones[0], replacements=merged, where=_around(h.where for h in ones))
+
+
+def _around(names: Iterable[str]) -> str:
+    """The module around some modules."""
+    parts = [name.split(".") for name in names]
+    shared = [level[0] for level in zip(*parts, strict=False) if len(set(level)) == 1]
+    return ".".join(shared)
+
+
+def _cause(verdict: Verdict, scene: Scene) -> Cause:
+    """The verdict in words."""
+    suspect = verdict.suspect
+    says, reading = agreement(suspect.setting, scene.readings)
+    detail = suspect.detail
+    if suspect.setting is not None:
+        detail = ": ".join(filter(None, (detail, _settings(suspect.setting, says, reading and reading.name))))
+    return Cause(suspect.cause, suspect.where or scene.name or scene.kind, detail, 1 - verdict.left)
+
+
+def _settings(setting: Setting, says: Agreement, name: str | None) -> str:
+    """Both sides' setting."""
+    reference = f"reference {setting.name}={_text(setting.reference)}"
+    if says == "agrees":
+        return f"{reference}, candidate {name}={_text(setting.suspected)}"
+    return f"{reference}, candidate behaves as with {setting.name}={_text(setting.suspected)}"
+
+
+def _text(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _could_be(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def agreement_name(setting: Setting | None, name: str) -> bool:
+    """Whether an attribute of that name could hold the setting."""
+    from parity.explain.settings import ALIASES
+
+    return setting is not None and name in ALIASES.get(setting.name, (setting.name,))
+
+
+def _impossible(refusal: Exception) -> Mapping[str, np.ndarray]:
+    """The empty answer of a recomputation that torch refuses: the mistake cannot be made there."""
+    del refusal
+    return {}
