@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Any, Literal
 
 import optax
@@ -76,7 +77,7 @@ def get_optimizer(
         return TORCH_RULES[name](**kwargs)
     if defaults != "optax":
         raise ValueError(f'get_optimizer: defaults must be "optax" or "torch", got {defaults!r}')
-    build = getattr(optax, _OPTAX_NAMES.get(name, name), None)
+    build: Callable[..., optax.GradientTransformation] | None = getattr(optax, _OPTAX_NAMES.get(name, name), None)
     if not callable(build) or not any("learning_rate" in p for p in inspect.signature(build).parameters):
         raise NotImplementedError(
             f"get_optimizer: {name!r} is neither an optimizer of optax nor one of {', '.join(_OPTAX_NAMES)}; "

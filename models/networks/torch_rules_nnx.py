@@ -80,14 +80,14 @@ def adagrad(
         start = jax.tree.map(lambda p: jnp.full_like(p, initial_accumulator_value), params)
         return SquareSum(jnp.zeros((), int), start)
 
-    def update(updates: Any, state: SquareSum, params: Any = None) -> tuple[Any, SquareSum]:
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, SquareSum]:
         del params
         total = jax.tree.map(lambda g, s: s + g * g, updates, state.total)
         slower = 1 + state.steps * lr_decay
         scaled = jax.tree.map(lambda g, s: g / (slower * (jnp.sqrt(s) + eps)), updates, total)
         return scaled, SquareSum(state.steps + 1, total)
 
-    return _chain(weight_decay, Rule(init, update), lr)  # pyright: ignore[reportArgumentType]
+    return _chain(weight_decay, Rule(init, update), lr)
 
 
 class Moments(NamedTuple):
@@ -110,14 +110,14 @@ def _by_moments(betas: Betas, step: Step) -> Rule:
         zeros = jax.tree.map(jnp.zeros_like, params)
         return Moments(jnp.zeros((), int), jnp.ones(()), zeros, zeros)
 
-    def update(updates: Any, state: Moments, params: Any = None) -> tuple[Any, Moments]:
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Moments]:
         del params
         mu = jax.tree.map(lambda g, m: m + (1 - betas[0]) * (g - m), updates, state.mu)
         nu = jax.tree.map(lambda g, v: betas[1] * v + (1 - betas[1]) * g * g, updates, state.nu)
         leaf, product = step((state.steps + 1).astype(state.product.dtype), state.product)
         return jax.tree.map(leaf, updates, mu, nu), Moments(state.steps + 1, product, mu, nu)
 
-    return Rule(init, update)  # pyright: ignore[reportArgumentType]
+    return Rule(init, update)
 
 
 def nadam(

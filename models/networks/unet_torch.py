@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from models.networks.config import UNetConfig
 
 
+def _parts(level: nn.Module) -> tuple[nn.Module, ...]:
+    return tuple(level.children())
+
+
 class ConditionalUnet(nn.Module):
     """A U-Net whose blocks a condition modulates; abstract."""
 
@@ -75,13 +79,13 @@ class ConditionalUnet(nn.Module):
         x = base.reshape(-1, *self.obs_shape)
         cond = cond.reshape(-1, cond.shape[-1])
         skips = []
-        for first, attention, second, downsample in self.down_modules:  # pyright: ignore[reportGeneralTypeIssues]
+        for first, attention, second, downsample in map(_parts, self.down_modules):
             x = second(attention(first(x, cond)), cond)
             skips.append(x)
             x = downsample(x)
         first, attention, second = self.mid_modules
         x = second(attention(first(x, cond)), cond)
-        for first, attention, second, upsample in self.up_modules:  # pyright: ignore[reportGeneralTypeIssues]
+        for first, attention, second, upsample in map(_parts, self.up_modules):
             x = torch.cat([x, skips.pop()], dim=1)
             x = upsample(second(attention(first(x, cond)), cond))
         return self.final_conv(x).reshape(base.shape)

@@ -22,7 +22,7 @@ def _seeds_left_as_found():
     np.random.set_state(before[1])
 
 
-def run(snippet: str, capsys) -> dict[str, object]:
+def check_prints(snippet: str, capsys) -> dict[str, object]:
     """Run one snippet, check each printed line, and return its names."""
     names: dict[str, object] = {}
     exec(compile(snippet, str(GUIDE), "exec"), names)
@@ -32,7 +32,7 @@ def run(snippet: str, capsys) -> dict[str, object]:
 
 @pytest.mark.parametrize("snippet", SNIPPETS, ids=range(len(SNIPPETS)))
 def test_a_snippet_runs_and_prints_what_it_says(snippet, capsys):
-    run(snippet, capsys)
+    check_prints(snippet, capsys)
 
 
 def test_the_guide_still_has_its_snippets():
@@ -46,18 +46,18 @@ def test_the_guide_still_has_its_snippets():
 
 def test_a_wrong_comment_is_noticed(capsys):
     with pytest.raises(AssertionError):
-        run("print((1, 2))  # (2, 1)\n", capsys)
+        check_prints("print((1, 2))  # (2, 1)\n", capsys)
 
 
 def test_the_sample_has_the_width_that_was_asked_for(capsys):
     (snippet,) = [s for s in SNIPPETS if "dist_z = dist(z)" in s]
-    dist_z = run(snippet, capsys)["dist_z"]
+    dist_z = check_prints(snippet, capsys)["dist_z"]
     assert dist_z.shape == ((32, 64), (32, 64), (32, 64))
 
 
 def test_the_losses_have_their_shapes(capsys):
     (snippet,) = [s for s in SNIPPETS if "binary_focal_loss" in s]
-    names = run(snippet, capsys)
+    names = check_prints(snippet, capsys)
     assert names["loss"].shape == (32,)
     focal = names["focal_loss"](names["logits"], names["labels"], gamma=2.0)
     assert float(focal) == pytest.approx(0.9**2 * np.log(10), rel=1e-6)
