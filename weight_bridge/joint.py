@@ -8,7 +8,7 @@ import numpy as np
 
 from weight_bridge._errors import MisfitError
 from weight_bridge.spec import Spec
-from weight_bridge.transforms import Arrays, Information, Specs, Transform
+from weight_bridge.transforms import Arrays, Information, Specs, Transform, single
 
 
 def _alike(specs: Specs, who: Transform) -> Spec:
@@ -17,10 +17,12 @@ def _alike(specs: Specs, who: Transform) -> Spec:
     return specs[0]
 
 
-def _single(specs: Specs, who: Transform) -> Spec:
-    if len(specs) != 1:
-        raise MisfitError(f"{who} takes one array, got {len(specs)}")
-    return specs[0]
+def _lone(part: Transform, spec: Spec) -> Spec:
+    """What a part makes of one array, which must be one array."""
+    found = part.infer((spec,))
+    if len(found) != 1:
+        raise MisfitError(f"{part} gives {len(found)} arrays where one is expected")
+    return found[0]
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Split(Transform):
     sizes: tuple[int, ...]
 
     def infer(self, specs: Specs) -> Specs:
-        spec = _single(specs, self)
+        spec = single(specs, self)
         if not 0 <= self.axis < len(spec.shape) or sum(self.sizes) != spec.shape[self.axis]:
             raise MisfitError(f"{self} does not cut {spec} without a rest")
         head, tail = spec.shape[: self.axis], spec.shape[self.axis + 1 :]
@@ -102,7 +104,7 @@ class Unstack(Transform):
     axis: int
 
     def infer(self, specs: Specs) -> Specs:
-        spec = _single(specs, self)
+        spec = single(specs, self)
         if not 0 <= self.axis < len(spec.shape):
             raise MisfitError(f"{self} names an axis that {spec} lacks")
         piece = Spec((*spec.shape[: self.axis], *spec.shape[self.axis + 1 :]), spec.dtype)
@@ -125,7 +127,7 @@ class Each(Transform):
     part: Transform
 
     def infer(self, specs: Specs) -> Specs:
-        return tuple(self.part.infer((spec,))[0] for spec in specs)
+        return tuple(_lone(self.part, spec) for spec in specs)
 
     def apply(self, arrays: Arrays) -> Arrays:
         return tuple(self.part.apply((array,))[0] for array in arrays)
@@ -156,7 +158,7 @@ class Beside(Transform):
     def infer(self, specs: Specs) -> Specs:
         if len(specs) != len(self.parts):
             raise MisfitError(f"{self} takes {len(self.parts)} arrays, got {len(specs)}")
-        return tuple(part.infer((spec,))[0] for part, spec in zip(self.parts, specs, strict=True))
+        return tuple(_lone(part, spec) for part, spec in zip(self.parts, specs, strict=True))
 
     def apply(self, arrays: Arrays) -> Arrays:
         return tuple(part.apply((array,))[0] for part, array in zip(self.parts, arrays, strict=True))
@@ -223,7 +225,7 @@ class Copy(Transform):
     count: int
 
     def infer(self, specs: Specs) -> Specs:
-        return (_single(specs, self),) * self.count
+        return (single(specs, self),) * self.count
 
     def apply(self, arrays: Arrays) -> Arrays:
         return arrays * self.count
@@ -264,7 +266,7 @@ class Lead(Transform):
     count: int
 
     def infer(self, specs: Specs) -> Specs:
-        return (_single(specs, self),) * self.count
+        return (single(specs, self),) * self.count
 
     def apply(self, arrays: Arrays) -> Arrays:
         return (arrays[0], *(np.zeros_like(arrays[0]) for _ in range(self.count - 1)))
@@ -296,3 +298,46 @@ class Pick(Transform):
 
     def information(self, specs: Specs) -> Information:
         return "lossy" if self.count > 1 else "exact"
+
+
+@dataclass(frozen=True)
+class Combine(Transform):
+    """The i-th result is the sum of the inputs that `groups[i]` names; of none, zeros.
+
+    Undone by giving each sum to the first of its inputs and zeros to the others.
+    """
+
+    groups: tuple[tuple[int, ...], ...]
+
+    def infer(self, specs: Specs) -> Specs:
+        spec = _alike(specs, self)
+        if any(not 0 <= index < len(specs) for group in self.groups for index in group):
+            raise MisfitError(f"{self} names one of {len(specs)} arrays that is not there")
+        return (spec,) * len(self.groups)
+
+    def apply(self, arrays: Arrays) -> Arrays:
+        return tuple(
+            sum((arrays[index] for index in group[1:]), start=arrays[group[0]]) if group else np.zeros_like(arrays[0])
+            for group in self.groups
+        )
+
+    def inverse(self, specs: Specs) -> Transform:
+        first: dict[int, int] = {}
+        for place, group in enumerate(self.groups):
+            for index in group[:1]:
+                first.setdefault(index, place)
+        return Combine(tuple((first[index],) if index in first else () for index in range(len(specs))))
+
+    def transpose(self, specs: Specs) -> Transform:
+        return Combine(
+            tuple(
+                tuple(place for place, group in enumerate(self.groups) for named in group if named == index)
+                for index in range(len(specs))
+            )
+        )
+
+    def information(self, specs: Specs) -> Information:
+        named = [index for group in self.groups for index in group]
+        if len(set(named)) < len(specs):
+            return "lossy"
+        return "exact" if len(named) == len(specs) == len(self.groups) else "folded"

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from weight_bridge import mapping as written
-from weight_bridge._errors import PlanError
+from weight_bridge._errors import ConversionError, MisfitError, PlanError
 from weight_bridge.mapping import Mapping, Rule, Verdict
 from weight_bridge.spec import Array, Spec
 from weight_bridge.transforms import Arrays, Information, Transform
@@ -46,16 +46,20 @@ class Step:
         return self.transform.information(self.source_specs)
 
     def apply(self, arrays: AnyMapping[str, Array]) -> Arrays:
-        """Returns the targets' arrays."""
-        return self.transform.apply(tuple(arrays[name] for name in self.sources))
+        """Returns the targets' arrays; values that the target has no place for are a `ConversionError`."""
+        try:
+            return self.transform.apply(tuple(arrays[name] for name in self.sources))
+        except MisfitError as misfit:
+            raise ConversionError(f"{', '.join(self.targets)} from {' + '.join(self.sources)}: {misfit}") from None
 
     def inverse(self, arrays: Arrays) -> Arrays:
         """Returns the sources' arrays."""
         return self.transform.inverse(self.source_specs).apply(arrays)
 
-    def pullback(self, gradients: Arrays) -> Arrays:
-        """Returns the sources' gradients."""
-        return self.transform.transpose(self.source_specs).apply(gradients)
+    def pullback(self, gradients: Arrays, primal: AnyMapping[str, Array]) -> Arrays:
+        """Returns the sources' gradients; `primal` matters where the transform is curved."""
+        values = tuple(primal[name] for name in self.sources) if self.transform.curved else ()
+        return self.transform.pullback(self.source_specs, gradients, values)
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,7 @@ class Plan:
       ignored: tensors that stay unused, each with its reason.
       unfilled: leaves that stay empty, each with its reason.
       ties: groups of names that share one storage.
+      notes: what the weights do not show and a port has to heed, such as conventions of momentum.
     """
 
     origin: tuple[str, str]
@@ -100,6 +105,7 @@ class Plan:
     ignored: tuple[Ignored, ...] = ()
     unfilled: tuple[Unfilled, ...] = ()
     ties: tuple[tuple[str, ...], ...] = ()
+    notes: tuple[str, ...] = ()
 
     def apply(self, arrays: AnyMapping[str, Any]) -> dict[str, Array]:
         """Carries values over.
@@ -147,12 +153,16 @@ class Plan:
         Args:
           gradients: path → gradient of the leaf's shape, any floating dtype. Leaves without one (integers,
             statistics) may be absent; their tensors are then absent from the result.
-          primal: name → value at which to linearise. Every transform is linear, so it is not needed.
+          primal: name → value at which to linearise; only steps that are not linear need it (weights that torch
+            computes from other tensors, such as those of weight normalisation).
 
         Returns:
           Name → gradient. A tensor that fills several leaves gets the sum, and so does every name tied to it.
+
+        Raises:
+          PlanError: gradients of unknown leaves, or no values for a step that is not linear.
         """
-        del primal
+        at = {name: np.asarray(value) for name, value in (primal or {}).items()}
         unknown = sorted(set(gradients) - {path for step in self.steps for path in step.targets})
         if unknown:
             raise PlanError("gradients of leaves that the plan does not fill", unknown)
@@ -166,7 +176,10 @@ class Plan:
                 given.get(path, np.zeros(spec.shape, dtype))
                 for path, spec in zip(step.targets, step.target_specs, strict=True)
             )
-            for name, value in zip(step.sources, step.pullback(cotangents), strict=True):
+            lacking = [name for name in step.sources if step.transform.curved and name not in at]
+            if lacking:
+                raise PlanError(f"{step.transform} is not linear: its gradient needs the values of", lacking)
+            for name, value in zip(step.sources, step.pullback(cotangents, at), strict=True):
                 total[name] = total[name] + value if name in total else value
         return self._tied(total)
 
@@ -196,11 +209,14 @@ class Plan:
         for step in self.steps:
             for path, spec in zip(step.targets, step.target_specs, strict=True):
                 verdict = f"{step.verdict}, {step.information}"
-                rows.append((path, str(spec), " + ".join(step.sources), str(step.transform), verdict, step.why))
+                rows.append(
+                    (path, str(spec), " + ".join(step.sources) or "nothing", str(step.transform), verdict, step.why)
+                )
         lines = [f"plan: {self.origin[0]} -> {self.origin[1]}", *_aligned(rows)]
         lines += [f"ignored: {entry.name}: {entry.reason}" for entry in self.ignored]
         lines += [f"unfilled: {entry.path}: {entry.reason}" for entry in self.unfilled]
         lines += [f"tied: {' = '.join(names)}" for names in self.ties]
+        lines += [f"note: {note}" for note in self.notes]
         counts = ", ".join(f"{number} {verdict}" for verdict, number in self.counts().items())
         return "\n".join([*lines, f"{sum(len(step.targets) for step in self.steps)} leaves: {counts or 'none'}"])
 
@@ -232,6 +248,7 @@ class Plan:
                 "ignored": [asdict(entry) for entry in self.ignored],
                 "unfilled": [asdict(entry) for entry in self.unfilled],
                 "ties": [list(names) for names in self.ties],
+                "notes": list(self.notes),
             },
             indent=2,
         )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ast
-from typing import Any
+from typing import Any, cast
 
-from weight_bridge import joint, transforms
+from weight_bridge import axes, joint, reparametrized, transforms, values
 from weight_bridge.transforms import Transform, chain
 
 # Transforms whose text lists the items of their one tuple.
@@ -15,6 +15,8 @@ _LISTS: dict[str, type[Any]] = {
     "flip": transforms.Flip,
     "reorder": joint.Reorder,
     "beside": joint.Beside,
+    "combine": joint.Combine,
+    "lengthanddirection": reparametrized.LengthAndDirection,
 }
 _NAMED: dict[str, type[Any]] = {
     "identity": transforms.Identity,
@@ -29,6 +31,17 @@ _NAMED: dict[str, type[Any]] = {
     "agree": joint.Agree,
     "lead": joint.Lead,
     "pick": joint.Pick,
+    "unflatten": axes.Unflatten,
+    "flatten": axes.Flatten,
+    "regroup": axes.Regroup,
+    "fill": values.Fill,
+    "drop": values.Drop,
+    "shift": values.Shift,
+    "vacant": values.Vacant,
+    "blank": values.Blank,
+    "weightnorm": reparametrized.WeightNorm,
+    "spectralnorm": reparametrized.SpectralNorm,
+    "singularvectors": reparametrized.SingularVectors,
 }
 
 
@@ -74,9 +87,14 @@ def _transform(node: ast.expr) -> Transform:
 def _argument(node: ast.expr) -> Any:
     if isinstance(node, ast.Call | ast.BinOp):
         return _transform(node)
-    value = ast.literal_eval(node)
-    if isinstance(value, list | tuple):
-        return tuple(value)
+    value = _frozen(ast.literal_eval(node))
+    if isinstance(value, tuple):
+        return value
     if not isinstance(value, int | str) or isinstance(value, bool):
         raise ValueError(f"{value!r} is no number, text or list of numbers")
     return value
+
+
+def _frozen(value: Any) -> Any:
+    """A literal with its lists as tuples, at every depth."""
+    return tuple(map(_frozen, cast("list[Any]", value))) if isinstance(value, list | tuple) else value

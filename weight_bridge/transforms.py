@@ -43,6 +43,16 @@ class Transform(ABC):
     def transpose(self, specs: Specs) -> Transform:
         """Returns the adjoint, given the specs of the inputs."""
 
+    @property
+    def curved(self) -> bool:
+        """Whether the derivative depends on where it is taken."""
+        return False
+
+    def pullback(self, specs: Specs, cotangents: Arrays, primals: Arrays) -> Arrays:
+        """Returns the inputs' gradients from those of the results; `primals` matter to curved transforms alone."""
+        del primals
+        return self.transpose(specs).apply(cotangents)
+
     def information(self, specs: Specs) -> Information:
         """Returns what happens to information on inputs of these specs."""
         del specs
@@ -60,7 +70,8 @@ class Transform(ABC):
         return f"{name}({', '.join(parts)})"
 
 
-def _one(specs: Specs, who: Transform) -> Spec:
+def single(specs: Specs, who: Transform) -> Spec:
+    """Returns the one spec that `who` takes; raises `MisfitError` if there are others."""
     if len(specs) != 1:
         raise MisfitError(f"{who} takes one array, got {len(specs)}")
     return specs[0]
@@ -93,7 +104,7 @@ class Permute(Transform):
     axes: tuple[int, ...]
 
     def infer(self, specs: Specs) -> Specs:
-        spec = _one(specs, self)
+        spec = single(specs, self)
         if sorted(self.axes) != list(range(len(spec.shape))):
             raise MisfitError(f"{self} does not permute the {len(spec.shape)} axes of {spec}")
         return (Spec(tuple(spec.shape[axis] for axis in self.axes), spec.dtype),)
@@ -115,7 +126,7 @@ class Reshape(Transform):
     shape: tuple[int, ...]
 
     def infer(self, specs: Specs) -> Specs:
-        spec = _one(specs, self)
+        spec = single(specs, self)
         if math.prod(self.shape) != spec.size:
             raise MisfitError(f"{self} has {math.prod(self.shape)} elements, {spec} has {spec.size}")
         return (Spec(self.shape, spec.dtype),)
@@ -137,7 +148,7 @@ class Flip(Transform):
     axes: tuple[int, ...]
 
     def infer(self, specs: Specs) -> Specs:
-        spec = _one(specs, self)
+        spec = single(specs, self)
         if any(not 0 <= axis < len(spec.shape) for axis in self.axes):
             raise MisfitError(f"{self} names an axis that {spec} lacks")
         return (spec,)
@@ -159,7 +170,7 @@ class Cast(Transform):
     dtype: str
 
     def infer(self, specs: Specs) -> Specs:
-        return (Spec(_one(specs, self).shape, self.dtype),)
+        return (Spec(single(specs, self).shape, self.dtype),)
 
     def apply(self, arrays: Arrays) -> Arrays:
         with np.errstate(
@@ -198,6 +209,20 @@ class Chain(Transform):
     def transpose(self, specs: Specs) -> Transform:
         stages = self._stages(specs)
         return chain(*reversed([part.transpose(stage) for part, stage in zip(self.parts, stages, strict=False)]))
+
+    @property
+    def curved(self) -> bool:
+        return any(part.curved for part in self.parts)
+
+    def pullback(self, specs: Specs, cotangents: Arrays, primals: Arrays) -> Arrays:
+        if not self.curved:
+            return super().pullback(specs, cotangents, primals)
+        values = [primals]
+        for part in self.parts[:-1]:
+            values.append(part.apply(values[-1]))
+        for part, stage, value in reversed(list(zip(self.parts, self._stages(specs), values, strict=False))):
+            cotangents = part.pullback(stage, cotangents, value)
+        return cotangents
 
     def information(self, specs: Specs) -> Information:
         stages = self._stages(specs)
