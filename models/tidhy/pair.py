@@ -1,4 +1,4 @@
-"""TiDHy's claims: each building block, one inferred step from equal latents, and whole sequences, torch against linen and NNX.
+"""TiDHy's claims, torch against linen and NNX: building blocks, one step from equal latents, whole sequences.
 
 A step is compared teacher-forced (both sides start from the same latents) before sequences are: rounding grows along a
 sequence, a fault shows in the step. Step sizes stay where the inner dynamics are stable.

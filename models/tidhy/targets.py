@@ -24,8 +24,9 @@ CONFIG = TiDHyConfig(
     hyper_hid_dim=16,
     nonlin_decoder=True,
     dyn_bias=True,
-    max_iter=100,
-    lr_r2=0.05,
+    max_iter=50,
+    lr_r=0.1,
+    lr_r2=0.02,  # larger ones let rounding grow along a sequence, and nothing is compared then but chaos
 )
 
 

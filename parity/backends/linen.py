@@ -11,7 +11,7 @@ import numpy as np
 from flax import linen, traverse_util
 
 from parity.backends.base import Call
-from parity.backends.jax_program import JaxProgram, Leaves, isolated
+from parity.backends.jax_program import JaxProgram, Leaves, as_dtype, isolated
 
 
 class LinenProgram(JaxProgram):
@@ -37,8 +37,8 @@ class LinenProgram(JaxProgram):
 
     def _initial(self) -> Any:
         """Fresh variables, from the inputs of the call or those that were given for it."""
-        keys = self.keys(jax.random.key(0))
-        return self.model.init(keys, *self._inputs, method=self._method, **self.mode(train=False))
+        keys, inputs = self.keys(jax.random.key(0)), tuple(as_dtype(value, np.float64) for value in self._inputs)
+        return self.model.init(keys, *inputs, method=self._method, **self.mode(train=False))
 
     def state(self) -> dict[str, np.ndarray]:
         """Every variable by path, the collection first; computed here where no variables were given."""
