@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -10,7 +12,6 @@ import numpy as np
 from parity.formats import UNIT_ROUNDOFF, Precision
 from parity.record import Arrays
 from parity.tolerance import DEAD_SCALE
-
 
 Kind = Literal["numbers", "structure", "non-finite", "discrete"]
 
@@ -56,20 +57,32 @@ class Comparison:
         return f"{self.name}[{', '.join(map(str, self.worst))}]" if self.worst else self.name
 
 
-def compare_all(reference: Arrays, candidate: Arrays, precision: Precision) -> tuple[Comparison, ...]:
+def compare_all(
+    reference: Arrays, candidate: Arrays, precision: Precision, parents: Mapping[str, float] = MappingProxyType({})
+) -> tuple[Comparison, ...]:
     """Compares leaves of the same name; a leaf on one side only is a problem of its own.
 
     Args:
       reference: what is taken as right, by leaf name.
       candidate: what is judged.
       precision: the format whose ulp is counted.
+      parents: by leaf name, a scale beside which the leaf may be cancellation noise, if larger than its siblings'.
 
     Returns:
       One comparison per leaf name of either side, in the reference's order.
     """
-    scale = max((_scale(array) for array in reference.values()), default=0.0)
+    scale = max((scale_of(array) for array in reference.values()), default=0.0)
     names = [*reference, *(name for name in candidate if name not in reference)]
-    return tuple(_one(name, reference.get(name), candidate.get(name), scale, precision) for name in names)
+    scales = {name: max(scale, parents.get(name, 0.0)) for name in names}
+    return tuple(_one(name, reference.get(name), candidate.get(name), scales[name], precision) for name in names)
+
+
+def scale_of(array: np.ndarray) -> float:
+    """Largest finite magnitude of a floating array; 0 for others."""
+    if array.dtype.kind in "biu" or not array.size:
+        return 0.0
+    magnitude = np.abs(_numbers(array))
+    return float(np.max(magnitude, where=np.isfinite(magnitude), initial=0.0))
 
 
 def _one(
@@ -169,11 +182,3 @@ def _incomparable(name: str, problem: str) -> Comparison:
 def _numbers(array: np.ndarray) -> np.ndarray:
     """Double precision (complex for complex), so that differences are exact enough."""
     return array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)
-
-
-def _scale(array: np.ndarray) -> float:
-    """Largest finite magnitude of a floating array; 0 for others."""
-    if array.dtype.kind in "biu" or not array.size:
-        return 0.0
-    magnitude = np.abs(_numbers(array))
-    return float(np.max(magnitude, where=np.isfinite(magnitude), initial=0.0))

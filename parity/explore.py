@@ -54,7 +54,7 @@ class Case:
     def example(self, profile: str, seed: int) -> Example:
         """The example of one draw."""
         rng = np.random.default_rng([seed, 0])
-        return Example(tuple(given.values(profile, rng) for given in self.inputs), seed, profile)
+        return Example(tuple(given.values(profile, rng) for given in self.inputs), seed, profile, self.inputs)
 
     def __str__(self) -> str:
         shapes = ", ".join("x".join(map(str, given.shape)) or "scalar" for given in self.inputs)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -121,9 +122,10 @@ def compared(
     precision: Precision,
     bound_of: Callable[[str], Bound],
     explain: Callable[[Comparison, Bound], Verdict],
+    parents: Mapping[str, float] = MappingProxyType({}),
 ) -> Iterator[Judgement]:
-    """Judges every leaf of two sets of arrays; see `settled`."""
-    for comparison in compare_all(truth, got, precision):
+    """Judges every leaf of two sets of arrays; see `settled` and `compare_all`."""
+    for comparison in compare_all(truth, got, precision, parents):
         limit = bound_of(comparison.name)
         yield settled(check, mode, comparison, limit, precision, lambda c=comparison, b=limit: explain(c, b))
 

@@ -114,6 +114,11 @@ def oriented(numbers: Any, shape: tuple[int, ...]) -> Any:
     return numbers.reshape(shape) if axes is None else numbers.transpose(axes)
 
 
+def chances_agree(one: Draw, other: Draw) -> bool:
+    """Whether two draws have the same probability, as far as both are known."""
+    return one.chance is None or other.chance is None or _same_chance(one.chance, other.chance)
+
+
 def ambiguous(draw: Draw) -> bool:
     """Whether equal sizes leave it open how the axes of a draw correspond."""
     sizes = [size for size in draw.shape if size > 1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from parity._errors import UsageError
 from parity.layout import Layouts
+from parity.optimizers import DEFAULT_OPTIMIZERS, Optimizers
 from parity.record import Arrays
 from parity.strategies.inputs import Input
 from parity.tolerance import Override
@@ -24,6 +25,7 @@ DEFAULT_CHECKS = ("forward", "input_grad", "param_grad", "buffers")
 
 Mode = Literal["eval", "train"]
 Weights = Callable[[Arrays, np.random.Generator], Mapping[str, np.ndarray]]
+Calls = Callable[..., Iterable[tuple[str | None, tuple[np.ndarray, ...]]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +46,9 @@ class Pair:
       weights: (fresh reference state, rng) → the state of one example.
       overrides: wider bounds, each with a reason.
       mapping: rules for the weight bridge, only where inference cannot know.
+      sequence: (inputs) → calls one after the other, each a method (None for the model itself) and its inputs; both
+        sides keep their buffers from one to the next. For prefill and decoding, stateful inference, and the like.
+      optimizers: trained with by `trajectory`; see `parity.optimizers`.
     """
 
     name: str
@@ -59,6 +64,8 @@ class Pair:
     weights: Weights = perturb
     overrides: tuple[Override, ...] = ()
     mapping: Any = None
+    sequence: Calls | None = None
+    optimizers: tuple[Optimizers, ...] = DEFAULT_OPTIMIZERS
 
     def __post_init__(self) -> None:
         if not self.candidates:

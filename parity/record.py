@@ -9,6 +9,7 @@ from types import MappingProxyType
 import numpy as np
 
 from parity.noise import Draw
+from parity.strategies.inputs import Input
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -45,8 +46,10 @@ class Example:
       inputs: positional arguments in the reference's layout; floating ones in float64.
       seed: draws the weights' perturbation and the cotangents.
       profile: how the values were drawn, for the report.
+      declared: what the inputs are, where a pair says so.
     """
 
     inputs: tuple[np.ndarray, ...]
     seed: int = 0
     profile: str = "given"
+    declared: tuple[Input, ...] = ()

@@ -129,6 +129,23 @@ class Session:
             return self.candidate.state()
         return self._left_alone() | self.plan.apply(state)
 
+    def fresh_candidate(self, inputs: tuple[np.ndarray, ...]) -> Arrays:
+        """The leaves of a newly built candidate of the pair's config."""
+        assert self.pair is not None
+        _, build = self.pair.candidate(self.label)
+        model = candidate_program(build(self.config), self.laid_out(inputs), self.candidate.call)
+        return {path: value for path, value in model.state().items() if path in self.filled()}
+
+    def fresh_reference(self, seed: int) -> Arrays:
+        """The candidate's leaves as a newly built reference would fill them."""
+        from parity.backends.torch import seeded
+
+        assert self.pair is not None
+        assert self.plan is not None
+        with seeded(seed):
+            model = self.pair.reference(self.config)
+        return self.plan.apply(reference_program(model, self.reference.call).state())
+
     def _left_alone(self) -> dict[str, np.ndarray]:
         alone = self.candidate.leaves() - self.filled()
         return self.once("left alone", lambda: _only(self.candidate.state(), alone) if alone else {})

@@ -136,7 +136,7 @@ class Survey:
         ]
 
 
-class Stop(Exception):  # noqa: N818  # not an error of the program
+class Stop(Exception):  # not an error of the program
     """A failing trial.
 
     Attributes:

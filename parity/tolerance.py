@@ -58,6 +58,9 @@ ILL_CONDITIONED = 16.0
 NUDGE = 8
 """Roundings by which inputs and weights are moved to see how far the reference moves."""
 
+GROWTH = 1e3
+"""How many roundings a right candidate's gradients may differ by, each growing as the reference's own ones do."""
+
 VACUOUS = 1e-12
 """A gradient under this share of its siblings', or an output that varies by less, is evidence of nothing."""
 

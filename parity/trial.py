@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -13,16 +13,17 @@ from parity._errors import StructureMismatch
 from parity.audit import Audit
 from parity.cotangents import cotangents
 from parity.formats import Precision, is_floating, rounded
-from parity.noise import Draw
 from parity.pair import Mode
 from parity.record import Arrays, Example, Record
 from parity.session import Session
+
+Found = TypeVar("Found")
 
 REFUSALS = (ValueError, TypeError, AssertionError, NotImplementedError, IndexError, RuntimeError, ZeroDivisionError)
 """What a model may raise to refuse a configuration or inputs; raised on one side only, it is a divergence."""
 
 
-class ReferenceRefuses(Exception):  # noqa: N818  # no error: the example is not one that the claim is about
+class ReferenceRefuses(Exception):  # no error: the example is not one that the claim is about
     """The reference raises on an example."""
 
 
@@ -35,13 +36,16 @@ class Trial:
       example: what they are fed.
       precision: floating format of both sides.
       given: state and inputs in place of those that follow from the example.
+      leaves: of the candidate, in place of those that are carried over from the state.
+      found: runs so far.
     """
 
     session: Session
     example: Example
     precision: Precision
     given: tuple[Arrays, tuple[np.ndarray, ...]] | None = None
-    _found: dict[Any, Record] = field(default_factory=dict[Any, Record], repr=False, compare=False)
+    leaves: Arrays | None = None
+    found: dict[Any, Any] = field(default_factory=dict[Any, Any], repr=False, compare=False)
 
     @cached_property
     def state(self) -> Arrays:
@@ -84,41 +88,63 @@ class Trial:
         """The JAX side's record in its own names and layout."""
         return self._once(("candidate", mode), lambda: self.run_candidate(mode))
 
-    def run_reference(self, mode: Mode, precision: Precision, state: Arrays | None = None) -> Record:
-        """Runs the torch side, from another state where one is given.
+    def run_reference(self, mode: Mode, precision: Precision, *, gradients: bool = True) -> Record:
+        """Runs the torch side.
 
         Raises:
           ReferenceRefuses: it raises.
         """
-        given = self.state if state is None else state
         seed, train = self.example.seed, mode == "train"
+        run = self.session.reference.run
         try:
-            return self.session.reference.run(
-                given, self.inputs, precision=precision, train=train, cotangents=None, seed=seed
+            return run(
+                *(self.state, self.inputs),
+                precision=precision,
+                train=train,
+                cotangents=None,
+                seed=seed,
+                gradients=gradients,
             )
         except REFUSALS as refusal:
             raise ReferenceRefuses(f"{type(refusal).__name__}: {refusal}") from refusal
 
-    def run_candidate(self, mode: Mode, leaves: Arrays | None = None, draws: tuple[Draw, ...] | None = None) -> Record:
-        """Runs the JAX side, from other leaves or with other draws where they are given.
+    def run_candidate(self, mode: Mode, *, gradients: bool = True) -> Record:
+        """Runs the JAX side.
 
         Raises:
           StructureMismatch: it raises.
         """
+        leaves = self.session.carried(self.state) if self.leaves is None else self.leaves
+        reference = self.raw_reference(mode) if gradients else self.forward_reference(mode)
+        run = self.session.candidate.run
         try:
-            return self.session.candidate.run(
-                self.session.carried(self.state) if leaves is None else leaves,
-                self.session.laid_out(self.inputs),
+            return run(
+                *(leaves, self.session.laid_out(self.inputs)),
                 precision=self.precision,
                 train=mode == "train",
-                cotangents=self.weights(mode),
+                cotangents=self.weights(mode) if gradients else None,
                 seed=self.example.seed,
-                draws=self.reference(mode).draws if draws is None else draws,
+                draws=reference.draws,
+                gradients=gradients,
             )
         except REFUSALS as refusal:
             raise StructureMismatch(
                 f"only the candidate refuses, in {mode} mode: {type(refusal).__name__}: {refusal}"
             ) from refusal
+
+    def forward_reference(self, mode: Mode) -> Record:
+        """The torch side at this precision without gradients."""
+        if ("reference", mode) in self.found:
+            return self.raw_reference(mode)
+        run = lambda: self.run_reference(mode, self.precision, gradients=False)  # noqa: E731
+        return self._once(("reference, forward", mode), run)
+
+    def forward_candidate(self, mode: Mode) -> Record:
+        """The JAX side's outputs, in the reference's names and layout, without gradients."""
+        if ("candidate", mode) in self.found:
+            return self.candidate(mode)
+        raw = self._once(("candidate, forward", mode), lambda: self.run_candidate(mode, gradients=False))
+        return self.session.read_back(raw, self.state)
 
     def weights(self, mode: Mode) -> Arrays:
         """Cotangents of the outputs, in the candidate's layout."""
@@ -126,14 +152,38 @@ class Trial:
         seed, to_candidate = self.example.seed, self.session.layouts.to_candidate
         return {name: to_candidate(name, value) for name, value in cotangents(outputs, seed).items()}
 
+    def successive(self, mode: Mode, calls: int) -> list[Trial]:
+        """This trial and those of further calls: each side goes on from its own buffers, on other inputs.
+
+        Args:
+          mode: `eval` or `train`.
+          calls: how many; the first is this trial.
+
+        Returns:
+          One trial per call.
+        """
+        trials: list[Trial] = [self]
+        for index in range(1, calls):
+            trials.append(self._once(("again", mode, index), lambda i=index: trials[-1].following(mode, i)))
+        return trials
+
+    def following(self, mode: Mode, index: int) -> Trial:
+        """The trial of the next call: other inputs, on each side the buffers after this call."""
+        state = {**self.state, **self.raw_reference(mode).buffers}
+        own = self.session.carried(self.state) if self.leaves is None else self.leaves
+        inputs = tuple(value * 0.5 if is_floating(value) else value for value in self.inputs)
+        example = replace(self.example, seed=self.example.seed + index)
+        leaves = {**own, **self.raw_candidate(mode).buffers}
+        return replace(self, example=example, given=(state, inputs), leaves=leaves, found={})
+
     def fed(self, inputs: tuple[np.ndarray, ...], *, profile: str | None = None) -> Trial:
         """The same weights, modes and cotangents on other inputs."""
         example = replace(self.example, inputs=inputs, profile=profile or self.example.profile)
-        return replace(self, example=example, given=(self.state, inputs), _found={})
+        return replace(self, example=example, given=(self.state, inputs), leaves=None, found={})
 
     def in_float64(self) -> Trial:
         """The same rounded numbers in float64 on both sides."""
-        return replace(self, precision="float64", given=(self.state, self.inputs), _found={})
+        return replace(self, precision="float64", given=(self.state, self.inputs), leaves=None, found={})
 
     def moved(self, size: float, *, off_zero: bool, seed: int = 0) -> Trial:
         """The same example with every floating input and weight a little elsewhere.
@@ -147,7 +197,7 @@ class Trial:
         rng = np.random.default_rng([self.example.seed, 3, seed])
         state = {name: _moved(value, size, off_zero, rng) for name, value in self.state.items()}
         inputs = tuple(_moved(value, size, off_zero, rng) for value in self.inputs)
-        return replace(self, given=(state, inputs), _found={})
+        return replace(self, given=(state, inputs), leaves=None, found={})
 
     def audits(self, mode: Mode, precision: Precision | None = None) -> tuple[Audit, Audit]:
         """What both sides compute in, asked for a precision: of the configuration, not of the example."""
@@ -174,10 +224,10 @@ class Trial:
         )
         return replace(raw, buffers=buffers.buffers)
 
-    def _once(self, key: Any, run: Callable[[], Record]) -> Record:
-        if key not in self._found:
-            self._found[key] = run()
-        return self._found[key]
+    def _once(self, key: Any, run: Callable[[], Found]) -> Found:
+        if key not in self.found:
+            self.found[key] = run()
+        return self.found[key]
 
 
 def _moved(value: np.ndarray, size: float, off_zero: bool, rng: np.random.Generator) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -26,8 +27,8 @@ def explained(trial: Trial, mode: Mode, select: Select, comparison: Comparison, 
 
     In this order: names and shapes differ (`structure`); a conversion to a format whose rounding is as large was found
     on either side (`precision mode`); float64 agrees (`stability`); a displacement off exact zeros, ties and kinks
-    makes the error vanish (`semantic boundary`, or `ambiguous tie` where choices differ); the reference's own float64
-    run moves as far under `NUDGE` roundings (`ill-conditioned`). What is left is a `bug`, and so is every NaN that only
+    makes the error vanish (`semantic boundary`, or `ambiguous tie` where choices differ); the reference's own run is as
+    far from itself under a few roundings (`ill-conditioned`). What is left is a `bug`, and so is every NaN that only
     the candidate has: no convention makes a number of it.
 
     Args:
@@ -67,12 +68,22 @@ def explained_by_format(trial: Trial, mode: Mode, error: float) -> bool:
 
 
 def sensitivity(trial: Trial, mode: Mode, select: Select, name: str) -> float:
-    """How far the reference's float64 leaf moves when inputs and weights do by `NUDGE` roundings of the format."""
+    """How far the reference is from itself under roundings: those of its inputs and weights, and those on the way.
+
+    The first is how far its float64 leaf moves when inputs and weights do by `NUDGE` roundings of the format. The
+    second, which is larger where large terms cancel, is its error in float32, scaled to the format.
+    """
     moved = trial.moved(NUDGE * UNIT_ROUNDOFF[trial.precision], off_zero=False).in_float64()
     try:
-        return error_of(select(trial.oracle(mode)), select(moved.oracle(mode)), name)
+        by_inputs = error_of(select(trial.oracle(mode)), select(moved.oracle(mode)), name)
+        if trial.precision != "float64":
+            return by_inputs
+        short = replace(trial, precision="float32", given=(trial.state, trial.inputs), found={})
+        on_the_way = error_of(select(short.oracle(mode)), select(short.reference(mode)), name)
     except ReferenceRefuses:
         return 0.0
+    scale = UNIT_ROUNDOFF["float64"] / UNIT_ROUNDOFF["float32"]
+    return max(by_inputs, scale * on_the_way if np.isfinite(on_the_way) else 0.0)
 
 
 def error_of(truth: Arrays, got: Arrays, name: str) -> float:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from parity.formats import Precision
-from parity.noise import Draw
+from parity.noise import Draw, Request
 from parity.record import Arrays, Record
 
 
@@ -39,6 +39,7 @@ class Program(Protocol):
 
     framework: str
     model: Any
+    call: Call
 
     def state(self) -> dict[str, np.ndarray]:
         """The model's own weights and buffers, by torch name or JAX path."""
@@ -91,6 +92,10 @@ class Candidate(Program, Protocol):
 
     def parameters(self) -> frozenset[str]:
         """Paths of the leaves that are differentiated."""
+        ...
+
+    def requests_of(self, train: bool, draws: tuple[Draw, ...]) -> tuple[Request, ...]:
+        """What the model asked for when it was last traced against these draws of the reference."""
         ...
 
     def target(self) -> Any:

@@ -21,16 +21,19 @@ FAMILY_OF: Mapping[str, str] = MappingProxyType(
 )
 
 EXACT = frozenset(
-    "abs argmax argmin broadcast_in_dim bitcast_convert_type clamp concatenate copy copy_p cummax cummin custom_jvp_call "
-    "custom_vjp_call custom_vjp_call_jaxpr dynamic_slice dynamic_update_slice expand_dims gather iota jit max min neg "
-    "optimization_barrier pad pjit reduce_max reduce_min remat remat2 checkpoint reshape rev scan scatter select_n "
-    "sharding_constraint sign slice sort split squeeze stop_gradient transpose while cond closed_call core_call "
-    "split_dims select_and_scatter_add select_and_gather_add".split()
+    """
+    abs argmax argmin broadcast_in_dim bitcast_convert_type checkpoint clamp closed_call concatenate cond copy copy_p
+    core_call cummax cummin custom_jvp_call custom_vjp_call custom_vjp_call_jaxpr dynamic_slice dynamic_update_slice
+    expand_dims gather iota jit max min neg optimization_barrier pad pjit reduce_max reduce_min remat remat2 reshape rev
+    scan scatter select_and_gather_add select_and_scatter_add select_n sharding_constraint sign slice sort split
+    split_dims squeeze stop_gradient transpose while
+    """.split()  # noqa: SIM905  # a paragraph is easier to keep sorted than fifty quoted lines
 )
 """Primitives that move or choose numbers; running them in a narrow format loses nothing more."""
 
 RANDOM = frozenset(
-    "_bernoulli _uniform _normal _normal_real _truncated_normal _gumbel _exponential _randint _shuffle _gamma".split()
+    {"_bernoulli", "_uniform", "_normal", "_normal_real", "_truncated_normal", "_gumbel", "_exponential"}
+    | {"_randint", "_shuffle", "_gamma"}
 )
 """Compiled parts of `jax.random`, whose inner formats are its own affair."""
 
@@ -48,7 +51,7 @@ def audit(
     """Every operation of one call and its gradients; see `parity.backends.auditing.audit_candidate`."""
     with isolated(precision):
         arguments = program.arguments(state, inputs, precision, cotangents=cotangents, draws=draws)
-        closed = program.traced(train, *arguments).jaxpr
+        closed = program.compiled("step", train).trace(*arguments).jaxpr
     found = {_of_constant(np.asarray(value)) for value in closed.consts if narrower(str(value.dtype), precision)}
     families: dict[str, set[str]] = {}
     for equation in _equations(closed.jaxpr):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -33,9 +33,8 @@ class JaxProgram:
     def __init__(self, model: Any, call: Call) -> None:
         self.model = model
         self.call = call
-        self.requests: dict[tuple[bool, tuple[Draw, ...]], tuple[Request, ...]] = {}
-        self._compiled = {train: jax.jit(self.step(train), static_argnums=6) for train in (False, True)}
-        self._forward = {train: jax.jit(self.forward(train), static_argnums=6) for train in (False, True)}
+        self._requests: dict[tuple[bool, tuple[Draw, ...]], tuple[Request, ...]] = {}
+        self._compiled: dict[tuple[str, bool], Any] = {}
 
     @abstractmethod
     def state(self) -> dict[str, np.ndarray]:
@@ -57,6 +56,14 @@ class JaxProgram:
     def apply(self, leaves: Leaves, inputs: tuple[Any, ...], *, train: bool, key: Any) -> tuple[Any, Leaves]:
         """Runs the model: (raw result, buffers by path after the call)."""
 
+    def requests_of(self, train: bool, draws: tuple[Draw, ...]) -> tuple[Request, ...]:
+        """See `Candidate.requests_of`."""
+        return self._requests.get((train, draws), ())
+
+    def caller(self, leaves: Leaves, *, train: bool) -> Callable[[tuple[Any, ...], Any], Any]:
+        """A function of inputs and a key that may be called again and again, as a user would."""
+        return lambda inputs, key: self.apply(leaves, inputs, train=train, key=key)
+
     def run(
         self,
         state: Arrays,
@@ -70,10 +77,10 @@ class JaxProgram:
         gradients: bool = True,
     ) -> Record:
         """See `Program.run`; names are paths."""
-        compiled = self._compiled if gradients else self._forward
+        compiled = self.compiled("step", train) if gradients else self.compiled("forward", train)
         with isolated(precision):
             arguments = self.arguments(state, inputs, precision, cotangents=cotangents, seed=seed, draws=draws)
-            found = compiled[train](*arguments)
+            found = compiled(*arguments)
             outputs, input_grads, param_grads, after = jax.tree.map(np.asarray, found)
         return Record(outputs, input_grads, param_grads, after, draws)
 
@@ -97,9 +104,18 @@ class JaxProgram:
         arguments = tuple(as_dtype(value, dtype) for value in inputs)
         return parameters, buffers, arguments, weights, np.uint32(seed & 0xFFFFFFFF), numbers, draws
 
-    def traced(self, train: bool, *arguments: Any) -> Any:
-        """The trace of `step` that `run` compiles, made now or taken from there."""
-        return self._compiled[train].trace(*arguments)
+    def compiled(self, kind: str, train: bool, build: Callable[[bool], Any] | None = None) -> Any:
+        """A function of the mode, compiled when first called with new shapes or draws.
+
+        Args:
+          kind: `step`, `forward`, or a name for what `build` returns.
+          train: the mode.
+          build: mode → a function whose parameter `draws` is static.
+        """
+        if (kind, train) not in self._compiled:
+            build = build or {"step": self.step, "forward": self.forward}[kind]
+            self._compiled[kind, train] = jax.jit(build(train), static_argnames="draws")
+        return self._compiled[kind, train]
 
     def call_once(
         self, leaves: Leaves, inputs: tuple[Any, ...], seed: Any, numbers: Numbers, draws: tuple[Draw, ...], train: bool
@@ -108,19 +124,25 @@ class JaxProgram:
         replay = Replay(draws, numbers)
         with replaying(replay):
             result, after = self.apply(leaves, inputs, train=train, key=jax.random.key(seed))
-        self.requests[train, draws] = tuple(replay.requests)
+        self._requests[train, draws] = tuple(replay.requests)
         outputs = {name: jnp.asarray(leaf) for name, leaf in structure.leaves(self.call.select(result))}
-        smooth = {name: value for name, value in outputs.items() if jnp.issubdtype(value.dtype, jnp.inexact)}
+        smooth = {name: value for name, value in outputs.items() if is_smooth(value)}
         return smooth, {name: value for name, value in outputs.items() if name not in smooth}, after
 
     def forward(self, train: bool) -> Any:
         """`step` without gradients, which compiles sooner."""
 
         def forward(
-            parameters: Leaves, buffers: Leaves, inputs: tuple[Any, ...], weights: Leaves, *rest: Any
+            parameters: Leaves,
+            buffers: Leaves,
+            inputs: tuple[Any, ...],
+            weights: Leaves,
+            seed: Any,
+            numbers: Numbers,
+            draws: tuple[Draw, ...],
         ) -> tuple[Leaves, Leaves, Leaves, Leaves]:
             del weights
-            smooth, discrete, after = self.call_once({**parameters, **buffers}, inputs, *rest, train)
+            smooth, discrete, after = self.call_once({**parameters, **buffers}, inputs, seed, numbers, draws, train)
             return {**smooth, **discrete}, {}, {}, after
 
         return forward
@@ -152,6 +174,11 @@ class JaxProgram:
 def floating(inputs: tuple[Any, ...]) -> dict[str, Any]:
     """The inputs that are differentiated, by leaf name."""
     return {f"input[{i}]": x for i, x in enumerate(inputs) if jnp.issubdtype(x.dtype, jnp.floating)}
+
+
+def is_smooth(value: Any) -> bool:
+    """Whether an array has a derivative."""
+    return jnp.issubdtype(value.dtype, jnp.inexact)
 
 
 def filled(inputs: tuple[Any, ...], floating: Leaves) -> tuple[Any, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -56,6 +57,11 @@ class NnxProgram(JaxProgram):
         buffers = {path: name for name, (path, _) in self._variables.items() if name not in self.parameters()}
         after = dict(nnx.to_flat_state(nnx.state(model)))
         return result, {name: after[path].get_value() for path, name in buffers.items()}
+
+    def caller(self, leaves: Leaves, *, train: bool) -> Callable[[tuple[Any, ...], Any], Any]:
+        """Calls one module, whose streams move on from call to call."""
+        model = self.bind(leaves, train=train)
+        return lambda inputs, key: self.call.of(model)(*inputs)
 
     def bind(self, leaves: Leaves, *, train: bool) -> Any:
         """A module that holds these leaves, in the given mode."""

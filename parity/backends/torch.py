@@ -71,6 +71,7 @@ class TorchProgram:
         cotangents: Arrays | None,
         seed: int,
         draws: tuple[Draw, ...] = (),
+        gradients: bool = True,
     ) -> Record:
         """See `Program.run`; names are those of `state_dict`, and the draws are those that were made."""
         module = self.at(precision)
@@ -84,11 +85,11 @@ class TorchProgram:
             outputs = {name: torch.as_tensor(leaf) for name, leaf in structure.leaves(self.call.select(result))}
             parameters = {n: p for n, p in module.named_parameters() if p.requires_grad and p.is_floating_point()}
             wanted = {**floating, **parameters}
-            gradients = vector_jacobian(outputs, wanted, cotangents, seed)
+            found = vector_jacobian(outputs, wanted, cotangents, seed) if gradients else {}
         return Record(
             outputs={name: to_numpy(value) for name, value in outputs.items()},
-            input_grads={name: gradients[name] for name in floating},
-            param_grads={name: gradients[name] for name in parameters},
+            input_grads={name: found[name] for name in floating if gradients},
+            param_grads={name: found[name] for name in parameters if gradients},
             buffers={name: to_numpy(value) for name, value in module.state_dict().items() if name not in parameters},
             draws=tuple(made),
         )
@@ -123,11 +124,9 @@ def vector_jacobian(
     if not smooth or not wanted:
         return {name: np.zeros(tuple(value.shape)) for name, value in wanted.items()}
     weights = [_weight(name, value, cotangents, seed) for name, value in smooth.items()]
-    found = torch.autograd.grad(list(smooth.values()), list(wanted.values()), weights, allow_unused=True)
-    return {
-        name: np.zeros(tuple(value.shape)) if gradient is None else to_numpy(gradient)
-        for (name, value), gradient in zip(wanted.items(), found, strict=True)
-    }
+    targets, tensors = list(smooth.values()), list(wanted.values())
+    found = torch.autograd.grad(targets, tensors, weights, materialize_grads=True)
+    return {name: to_numpy(gradient) for name, gradient in zip(wanted, found, strict=True)}
 
 
 def _weight(name: str, value: torch.Tensor, cotangents: Arrays | None, seed: int) -> torch.Tensor:
@@ -157,6 +156,14 @@ def isolated(dtype: torch.dtype, seed: int) -> Generator[None]:
             yield
     finally:
         torch.set_default_dtype(before)
+
+
+@contextmanager
+def seeded(seed: int) -> Generator[None]:
+    """Torch's generator at a seed, and back where it was afterwards."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
 
 
 def to_torch(value: np.ndarray, dtype: torch.dtype) -> torch.Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import inspect
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -22,11 +22,13 @@ FAMILY_OF: Mapping[str, str] = MappingProxyType(
 )
 
 EXACT = frozenset(
-    "_to_copy abs alias amax amin arange argmax argmin as_strided bernoulli bernoulli_ cat clamp clamp_min clone copy_ "
-    "detach diagonal empty empty_like expand fill_ flip full full_like gather index index_select lift_fresh masked_fill "
-    "max maximum min minimum neg new_empty new_full new_ones new_zeros ones ones_like permute relu reshape roll scatter "
-    "select sign slice sort split split_with_sizes squeeze stack t topk transpose tril triu unbind unsqueeze view where "
-    "zero_ zeros zeros_like _unsafe_view constant_pad_nd set_ resize_ repeat embedding max_pool2d_with_indices".split()
+    """
+    _to_copy _unsafe_view abs alias amax amin arange argmax argmin as_strided bernoulli bernoulli_ cat clamp clamp_min
+    clone constant_pad_nd copy_ detach diagonal embedding empty empty_like expand fill_ flip full full_like gather index
+    index_select lift_fresh masked_fill max max_pool2d_with_indices maximum min minimum neg new_empty new_full new_ones
+    new_zeros ones ones_like permute relu repeat reshape resize_ roll scatter select set_ sign slice sort split
+    split_with_sizes squeeze stack t topk transpose tril triu unbind unsqueeze view where zero_ zeros zeros_like
+    """.split()  # noqa: SIM905  # a paragraph is easier to keep sorted than eighty quoted lines
 )
 """Operators that move or choose numbers; running them in a narrow format loses nothing more."""
 
@@ -96,8 +98,7 @@ def _tensors(tree: Any) -> Iterator[torch.Tensor]:
 
 def _place() -> str:
     """The innermost line of the model's own code, or of torch's layers where the model is one."""
-    frame = sys._getframe(2)
-    layer = ""
+    frame, layer = inspect.currentframe(), ""
     while frame is not None:
         file = frame.f_code.co_filename
         place = f"{file}:{frame.f_lineno} ({frame.f_code.co_name})"

@@ -42,9 +42,11 @@ class Recorder(TorchDispatchMode):
         if name == "native_dropout":
             return self._dropout(*args)
         found = func(*args, **kwargs)
+        if not isinstance(found, Tensor):  # fused attention, which torch runs on a CPU only without dropout
+            return found
         kind, transform = TRANSFORMS.get(name, (OTHER, None))
-        if kind == "categorical" and found.shape[-1] > 1 and any(a is True for a in args):  # several draws with replacement
-            kind, transform = OTHER, None
+        if kind == "categorical" and found.shape[-1] > 1 and any(arg is True for arg in args):
+            kind, transform = OTHER, None  # several draws with replacement
         shape = tuple((args[0] if kind == "categorical" else found).shape)
         numbers = self._take(Draw(kind, shape, _chance(name, args)))
         return found if transform is None else found.copy_(transform(found, numbers, args, kwargs))
@@ -72,13 +74,18 @@ class Recorder(TorchDispatchMode):
 
 def _chance(name: str, args: tuple[Any, ...]) -> float | None:
     """The single probability of a bernoulli operator."""
+    if not name.startswith("bernoulli"):
+        return None
     if name == "bernoulli_" and len(args) < 2:
         return 0.5
-    return float(args[1]) if name.startswith("bernoulli") and len(args) > 1 and isinstance(args[1], float) else None
+    chance = (*args, args[0])[1]
+    if isinstance(chance, Tensor):
+        return float(chance.max()) if chance.numel() and bool(chance.max() == chance.min()) else None
+    return float(chance)
 
 
 def _bernoulli(found: Tensor, u: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
-    return u < (args[1] if len(args) > 1 else args[0])
+    return u < (*args, args[0])[1]
 
 
 def _bernoulli_in_place(found: Tensor, u: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:

@@ -5,12 +5,24 @@ from __future__ import annotations
 from parity._errors import UsageError
 from parity.checks.base import Check
 from parity.checks.buffers import BUFFERS
+from parity.checks.dtypes import DTYPES
 from parity.checks.forward import FORWARD
 from parity.checks.gradients import INPUT_GRAD, PARAM_GRAD
+from parity.checks.initial import INITIAL
+from parity.checks.loop import LOOP
+from parity.checks.randomness import RANDOMNESS
+from parity.checks.second_order import SECOND_ORDER
+from parity.checks.sizes import SIZES
+from parity.checks.special import SPECIAL
+from parity.checks.trajectory import TRAJECTORY
+from parity.checks.transforms import TRANSFORMS
 
 __all__ = ["CHECKS", "Check", "named"]
 
-CHECKS: tuple[Check, ...] = (FORWARD, INPUT_GRAD, PARAM_GRAD, BUFFERS)
+CHECKS: tuple[Check, ...] = (
+    *(FORWARD, INPUT_GRAD, PARAM_GRAD, BUFFERS, LOOP, RANDOMNESS, INITIAL),
+    *(SPECIAL, SIZES, DTYPES, SECOND_ORDER, TRAJECTORY, TRANSFORMS),
+)
 
 
 def named(names: tuple[str, ...]) -> tuple[Check, ...]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 
@@ -52,7 +53,14 @@ def on_record(name: str, select: Select, *, sees: str, needs_plan: bool = False)
 
 
 def judged(
-    trial: Trial, check: str, mode: Mode, select: Select, overrides: tuple[Override, ...] = ()
+    trial: Trial,
+    check: str,
+    mode: Mode,
+    select: Select,
+    overrides: tuple[Override, ...] = (),
+    *,
+    gradients: bool = True,
+    parents: Mapping[str, float] = MappingProxyType({}),
 ) -> Iterator[Judgement]:
     """Compares one kind of array of the two records.
 
@@ -66,20 +74,27 @@ def judged(
       mode: `eval` or `train`.
       select: which arrays of a record.
       overrides: of the pair.
+      gradients: whether `select` needs them; without, less is run and compiled.
+      parents: see `parity.comparison.compare_all`.
 
     Yields:
       A judgement per leaf.
     """
-    own = select(trial.reference(mode))
-    truth = overflowing(select(trial.oracle(mode)), own)
+    if gradients:
+        own, wide, got = (select(side(mode)) for side in (trial.reference, trial.oracle, trial.candidate))
+    else:
+        own, got = select(trial.forward_reference(mode)), select(trial.forward_candidate(mode))
+        wide = own if trial.precision == "float64" else select(trial.oracle(mode))
+    truth = overflowing(wide, own)
 
     def explain(comparison: Comparison, limit: Bound) -> Verdict:
         return explained(trial, mode, select, comparison, limit)
 
     for judgement in compared(
-        *(check, mode, truth, select(trial.candidate(mode)), trial.precision),
+        *(check, mode, truth, got, trial.precision),
         bounds(trial, check, truth, own, overrides),
         explain,
+        parents,
     ):
         yield _let_pass_if_stable(trial, judgement)
 

@@ -1,0 +1,79 @@
+"""Both sides draw for the same purposes: rates, shapes and places; and the candidate's keys are fresh.
+
+That the numbers are *used* alike is what the other checks see in training mode, where both sides get the same ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from parity.checks.base import Check
+from parity.comparison import Comparison
+from parity.judgement import Finding, Judgement, Note, settled
+from parity.noise import OTHER, Draw, Request, chances_agree
+from parity.pair import Mode
+from parity.tolerance import Bound, Override
+from parity.trial import Trial
+
+
+def run(trial: Trial, overrides: tuple[Override, ...]) -> Iterator[Finding]:
+    """Judges draws in every mode, and keys in training mode."""
+    for mode in trial.session.modes:
+        drawn = trial.reference(mode).draws
+        requests = trial.session.candidate.requests_of(mode == "train", drawn) if trial.candidate(mode) else ()
+        for draw in drawn:
+            if draw.kind == OTHER:
+                yield Note(f"randomness: the numbers of a draw of shape {list(draw.shape)} cannot be shared")
+        for problem in _unmatched(drawn, requests) or [None]:
+            yield _judged(trial, mode, problem, overrides)
+        if mode == "train" and drawn:
+            for problem in _stale_keys(trial, requests) or [None]:
+                yield _judged(trial, mode, problem, overrides)
+
+
+def _judged(trial: Trial, mode: Mode, problem: str | None, overrides: tuple[Override, ...]) -> Judgement:
+    """A problem with a draw, or that there is none."""
+    error = np.inf if problem else 0.0
+    kind = "structure" if problem else "numbers"
+    comparison = Comparison("draws", error, error, error, (), np.nan, np.nan, problem=problem, kind=kind)
+    bound = Bound(0.0, "the same draws on both sides").loosened("randomness", "draws", trial.precision, overrides)
+    return settled("randomness", mode, comparison, bound, trial.precision, lambda: "bug")
+
+
+def _unmatched(drawn: tuple[Draw, ...], requests: tuple[Request, ...]) -> list[str]:
+    """Draws of one side only, and rates that differ."""
+    problems = [f"only the candidate draws {r.draw}" for r in requests if r.source is None]
+    taken = {request.source for request in requests}
+    missing = [draw for i, draw in enumerate(drawn) if i not in taken and draw.kind != OTHER]
+    problems += [f"the candidate does not draw {draw}" for draw in missing]
+    for request in requests:
+        if request.source is not None and not chances_agree(drawn[request.source], request.draw):
+            problems.append(f"the candidate draws {request.draw} where the reference has {drawn[request.source]}")
+    return problems
+
+
+def _stale_keys(trial: Trial, requests: tuple[Request, ...]) -> list[str]:
+    """Keys that serve two different draws of the reference, or every call."""
+    from parity.backends.keys import keys_of_two_calls
+
+    session = trial.session
+    leaves, inputs = session.carried(trial.state), session.laid_out(trial.inputs)
+    first, second = keys_of_two_calls(session.candidate, leaves, inputs, precision=trial.precision)
+    if not len(first) == len(second) == len(requests):
+        return ["the candidate draws another number of times when it is not compiled"]
+    problems: list[str] = []
+    for index, key in enumerate(first):
+        if key is None:
+            continue
+        if key == second[index]:
+            problems.append(f"{requests[index].draw} has the same key at every call: its numbers never change")
+        same = [i for i in range(index) if first[i] == key and requests[i].source != requests[index].source]
+        problems += [f"draws {i} and {index} of a call have the same key: their numbers are the same" for i in same]
+    return problems
+
+
+RANDOMNESS = Check(
+    "randomness", "dropout rates and granularity, missing and extra draws, reused and frozen keys", run, once=True
+)

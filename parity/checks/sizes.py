@@ -1,0 +1,78 @@
+"""Outputs agree at sizes at the edge: a batch of one, none at all, length one, one less along every axis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from parity.checks.base import Check, judged
+from parity.checks.forward import outputs
+from parity.comparison import Comparison
+from parity.judgement import Finding, Judgement
+from parity.pair import Mode
+from parity.tolerance import Bound, Override
+from parity.trial import REFUSALS, ReferenceRefuses, Trial
+
+Sized = tuple[np.ndarray, ...]
+
+
+def run(trial: Trial, overrides: tuple[Override, ...]) -> Iterator[Finding]:
+    """Judges every size that the reference takes; a batch of one in every mode, the others in the first."""
+    for name, inputs in _sizes(trial.inputs):
+        for mode in trial.session.modes if name == "batch of one" else trial.session.modes[:1]:
+            fed = trial.fed(inputs, profile=name)
+            try:
+                for judgement in judged(fed, "sizes", mode, outputs, overrides, gradients=False):
+                    yield replace(judgement, comparison=_named(judgement.comparison, name))
+            except ReferenceRefuses as refusal:
+                if name == "batch of one":
+                    yield from _only_one_refuses(fed, mode, refusal)
+
+
+def _sizes(inputs: Sized) -> Iterator[tuple[str, Sized]]:
+    """Names and inputs of other sizes along axes that all inputs share with the first."""
+    first = next((x for x in inputs if x.ndim), None)
+    if first is None:
+        return
+    yield "batch of one", _cut(inputs, 0, first.shape[0], 1)
+    yield "empty batch", _cut(inputs, 0, first.shape[0], 0)
+    for axis in range(1, first.ndim):
+        size = first.shape[axis]
+        if size > 2:
+            yield f"one less along axis {axis}", _cut(inputs, axis, size, size - 1)
+        if size > 1:
+            yield f"length one along axis {axis}", _cut(inputs, axis, size, 1)
+
+
+def _cut(inputs: Sized, axis: int, size: int, to: int) -> Sized:
+    """Inputs shortened along an axis, where they have it in that size."""
+    return tuple(np.take(x, range(to), axis=axis) if x.ndim > axis and x.shape[axis] == size else x for x in inputs)
+
+
+def _only_one_refuses(trial: Trial, mode: Mode, refusal: ReferenceRefuses) -> Iterator[Judgement]:
+    """What the reference refuses and the candidate computes is shown, and lets it pass."""
+    try:
+        trial.session.candidate.run(
+            *(trial.session.carried(trial.state), trial.session.laid_out(trial.inputs)),
+            precision=trial.precision,
+            train=mode == "train",
+            cotangents=None,
+            seed=trial.example.seed,
+            gradients=False,
+        )
+    except REFUSALS:
+        return
+    problem = f"only the reference refuses a batch of one, in {mode} mode: {refusal}"
+    comparison = Comparison(
+        "batch of one", np.inf, np.inf, np.inf, (), np.nan, np.nan, problem=problem, kind="structure"
+    )
+    yield Judgement("sizes", mode, comparison, Bound(0.0, "both refuse, or neither"), "semantic boundary", True)
+
+
+def _named(comparison: Comparison, name: str) -> Comparison:
+    return replace(comparison, name=f"{name}: {comparison.name}")
+
+
+SIZES = Check("sizes", "batches of one, empty ones, divisibility, sizes that are assumed", run, once=True)

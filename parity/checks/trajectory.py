@@ -1,0 +1,156 @@
+"""Training agrees, step by step: parameters, what the optimizer remembers, and buffers.
+
+Two runs from the same weights part exponentially where training is chaotic, however right the candidate is. So the
+bound at every step is measured: how far the reference has parted from a second run of itself that began one rounding
+away. The optimizers are also run alone, on the reference's recorded gradients, which tells a wrong optimizer from a
+wrong gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from parity.checks.base import Check
+from parity.comparison import Comparison, compare_all, scale_of
+from parity.formats import UNIT_ROUNDOFF
+from parity.judgement import Finding, Judgement, Note, settled
+from parity.optimizers import DEFAULT_OPTIMIZERS, Optimizers
+from parity.pair import Mode
+from parity.record import Arrays
+from parity.tolerance import FLOAT64_DEFAULT, GROWTH, Bound, Override
+from parity.training import Moment, Run
+from parity.trial import Trial
+
+RELATIVE_STEP = 2e-3
+"""Length of the reference's first step, relative to its parameters: small enough to stay where training is smooth."""
+
+
+def run(trial: Trial, overrides: tuple[Override, ...]) -> Iterator[Finding]:
+    """Trains both sides with each of the pair's optimizers, in the last mode that the pair declares."""
+    pair, mode = trial.session.pair, trial.session.modes[-1]
+    if trial.precision != "float64":
+        yield Note(f"trajectory: only judged in float64, not in {trial.precision}")
+        return
+    if not trial.reference(mode).param_grads:
+        return
+    for optimizers in pair.optimizers if pair is not None else DEFAULT_OPTIMIZERS:
+        rate = _rate(trial, mode, optimizers)
+        training = Run(trial, mode, optimizers, rate)
+        moved = Run(trial.moved(2 * UNIT_ROUNDOFF["float64"], off_zero=False), mode, optimizers, rate)
+        yield from _until_wrong(_alone(training, overrides))
+        yield from _until_wrong(_together(training, moved, overrides))
+
+
+def _rate(trial: Trial, mode: Mode, optimizers: Optimizers) -> float:
+    """The learning rate with which the reference's first step has the wanted length."""
+    from parity.backends.training import TorchDescent
+
+    names = trial.session.reference.parameter_names()
+    before = {name: trial.state[name] for name in names}
+    after = TorchDescent(optimizers, before, 1.0).step(trial.reference(mode).param_grads)
+    moved = np.sqrt(sum(float(np.sum(np.square(after[n] - before[n]))) for n in names))
+    size = np.sqrt(sum(float(np.sum(np.square(before[n]))) for n in names))
+    return RELATIVE_STEP * size / moved if moved > 0 and np.isfinite(moved) else RELATIVE_STEP
+
+
+def _alone(training: Run, overrides: tuple[Override, ...]) -> Iterator[list[Judgement]]:
+    """Both optimizers on the reference's gradients, carried over by the plan where a leaf has one source."""
+    from parity.backends.training import OptaxDescent
+
+    session, start = training.trial.session, training.trial.state
+    assert session.plan is not None
+    single = {path for step in session.plan.steps if len(step.sources) == 1 for path in step.targets}
+    moments, gradients = training.reference
+    paths = training.trained() & single
+    before = {path: value for path, value in session.carried(start).items() if path in paths}
+    descent = OptaxDescent(training.optimizers, before, training.rate)
+    zeros = {name: np.zeros_like(value) for name, value in start.items()}
+    for index, (moment, gradient) in enumerate(zip(moments, gradients, strict=True)):
+        aliases = session.reference.parameter_names()
+        named = {alias: gradient[name] for name in gradient for alias in aliases.get(name, (name,))}
+        got = descent.step({p: g for p, g in session.plan.apply({**zeros, **named}).items() if p in paths})
+        found = compare_all(
+            {path: moment.parameters[path] - before[path] for path in sorted(paths)},
+            {path: got[path] - before[path] for path in sorted(paths)},
+            "float64",
+        )
+        label = f"{training.optimizers.name} alone, step {index + 1}"
+        yield [
+            _judged(training.mode, c, _rounded(before[c.name], got[c.name]), "same gradients", label, overrides)
+            for c in found
+        ]
+
+
+def _rounded(before: np.ndarray, after: np.ndarray) -> float:
+    """The bound on an update that is read off as a difference: what the rounding of its ends may make of it."""
+    moved = scale_of(after - before)
+    return FLOAT64_DEFAULT + 8 * UNIT_ROUNDOFF["float64"] * (scale_of(after) / moved if moved else 0.0)
+
+
+def _together(training: Run, moved: Run, overrides: tuple[Override, ...]) -> Iterator[list[Judgement]]:
+    """Both sides, each on its own gradients."""
+    moments, _ = training.reference
+    others, _ = moved.reference
+    starts = [training.moment(training.trial.state, {}), training.moment(moved.trial.state, {})]
+    candidate = training.candidate()
+    for index, (moment, other, got) in enumerate(zip(moments, others, candidate, strict=True)):
+        label = f"{training.optimizers.name}, step {index + 1}"
+        yield [
+            judgement
+            for truth, near, mine in _quantities(moment, other, got, starts)
+            for judgement in _against_growth(training.mode, truth, near, mine, label, overrides)
+        ]
+
+
+def _quantities(
+    moment: Moment, other: Moment, got: Moment, starts: list[Moment]
+) -> Iterator[tuple[Arrays, Arrays, Arrays]]:
+    """Updates, buffers and the optimizer's memory: of the reference, of its other run, and of the candidate."""
+
+    def update(now: Moment, start: Moment) -> Arrays:
+        return {path: now.parameters[path] - start.parameters[path] for path in sorted(now.parameters)}
+
+    yield update(moment, starts[0]), update(other, starts[1]), update(got, starts[0])
+    yield moment.buffers, other.buffers, got.buffers
+    both = [name for name in moment.memory if name in got.memory]
+    yield tuple({name: side.memory[name] for name in both} for side in (moment, other, got))  # type: ignore[misc]
+
+
+def _against_growth(
+    mode: Mode, truth: Arrays, near: Arrays, got: Arrays, label: str, overrides: tuple[Override, ...]
+) -> Iterator[Judgement]:
+    """Judges the candidate's distance by how far the reference's other run is."""
+    growth = {c.name: c.error for c in compare_all(truth, near, "float64") if np.isfinite(c.error)}
+    siblings = float(np.sqrt(np.mean(np.square(list(growth.values()))))) if growth else 0.0
+    for comparison in compare_all(truth, got, "float64"):
+        parted = max(growth.get(comparison.name, 0.0), siblings)
+        why = f"the reference parts from itself by {parted:.1e} when moved by one rounding"
+        yield _judged(mode, comparison, FLOAT64_DEFAULT + GROWTH * parted, why, label, overrides)
+
+
+def _judged(
+    mode: Mode, comparison: Comparison, limit: float, why: str, label: str, overrides: tuple[Override, ...]
+) -> Judgement:
+    bound = Bound(limit, why).loosened("trajectory", comparison.name, "float64", overrides)
+    named = replace(comparison, name=f"{comparison.name} ({label})")
+    return settled("trajectory", mode, named, bound, "float64", lambda: "bug")
+
+
+def _until_wrong(steps: Iterator[list[Judgement]]) -> Iterator[Judgement]:
+    """All judgements up to the first step with a wrong one."""
+    for judgements in steps:
+        yield from judgements
+        if not all(judgement.ok for judgement in judgements):
+            return
+
+
+TRAJECTORY = Check(
+    "trajectory",
+    "merged biases, optimizer settings, decay and clipping, frozen parameters, constant gradient factors",
+    run,
+    needs_plan=True,
+    once=True,
+)

@@ -1,0 +1,85 @@
+"""The candidate computes the same operation by operation, compiled, vectorised, in a loop, and over several devices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+
+from parity.checks.base import Check, bounds
+from parity.checks.buffers import buffers
+from parity.checks.forward import outputs
+from parity.checks.gradients import input_grads, param_grads
+from parity.comparison import Comparison, compare_all
+from parity.formats import is_floating
+from parity.judgement import Finding, Verdict, settled
+from parity.pair import Mode
+from parity.record import Record
+from parity.tolerance import ILL_CONDITIONED, Override
+from parity.trial import Trial
+from parity.verdicts import Select, sensitivity
+
+
+def run(trial: Trial, overrides: tuple[Override, ...]) -> Iterator[Finding]:
+    """Judges every transformation against the compiled candidate, in every mode."""
+    from parity.backends.jax_transforms import Transformed
+
+    for mode in trial.session.modes:
+        other = trial.fed(tuple(x * 0.5 if is_floating(x) else x for x in trial.inputs))
+        other.found["reference", mode] = trial.raw_reference(mode)  # the same cotangents and draws
+        expected = [trial.raw_candidate(mode), other.raw_candidate(mode)]
+        transformed = Transformed(
+            *(trial.session.candidate, trial.session.carried(trial.state)),
+            [trial.session.laid_out(given.inputs) for given in (trial, other)],
+            precision=trial.precision,
+            train=mode == "train",
+            cotangents=trial.weights(mode),
+            seed=trial.example.seed,
+            draws=trial.reference(mode).draws,
+        )
+        judged = partial(_judged, trial, mode, overrides)
+        yield from judged("operation by operation", expected[0], transformed.eager())
+        for record, truth in zip(transformed.vectorised(), expected, strict=True):
+            yield from judged("vectorised", truth, record)
+        second = _after(trial, other, mode)
+        for record, truth in zip(transformed.scanned(), (expected[0], second), strict=True):
+            yield from judged("in a loop", truth, record)
+        if (record := transformed.sharded()) is not None:
+            yield from judged("over all devices", expected[0], record)
+
+
+def _after(trial: Trial, other: Trial, mode: Mode) -> Record:
+    """The second inputs from the buffers that the first leave behind."""
+    leaves = {**trial.session.carried(trial.state), **trial.raw_candidate(mode).buffers}
+    return replace(other, leaves=leaves, found={("reference", mode): trial.raw_reference(mode)}).raw_candidate(mode)
+
+
+def _judged(
+    trial: Trial, mode: Mode, overrides: tuple[Override, ...], label: str, truth: Record, got: Record
+) -> Iterator[Finding]:
+    """Everything that the transformed record holds."""
+    expected, found = (trial.session.read_back(record, trial.state) for record in (truth, got))
+    for select in (outputs, input_grads, param_grads, buffers):
+        if not select(found):
+            continue
+        limits = bounds(trial, "transforms", select(trial.oracle(mode)), select(trial.reference(mode)), overrides)
+        for comparison in compare_all(select(expected), select(found), trial.precision):
+            explain = partial(_explained, trial, mode, select, comparison)
+            named = replace(comparison, name=f"{comparison.name}, {label}")
+            yield settled("transforms", mode, named, limits(comparison.name), trial.precision, explain)
+
+
+def _explained(trial: Trial, mode: Mode, select: Select, comparison: Comparison) -> Verdict:
+    """Another order of the same operations may round otherwise, and no more than that."""
+    if comparison.kind != "numbers":
+        return "bug"
+    parted = sensitivity(trial, mode, select, comparison.name)
+    return "ill-conditioned" if comparison.error <= ILL_CONDITIONED * parted else "bug"
+
+
+TRANSFORMS = Check(
+    "transforms",
+    "branches and state that are fixed when traced, rules for batching, collective operations",
+    run,
+    once=True,
+)

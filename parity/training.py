@@ -1,0 +1,114 @@
+"""One pair of training runs: what each side holds after every step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from parity.cotangents import cotangents
+from parity.optimizers import Optimizers
+from parity.pair import Mode
+from parity.record import Arrays
+from parity.trial import Trial
+
+STEPS = 20
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Everything after one step, by the candidate's paths; `memory` by torch names, with Optax's names of its parts."""
+
+    parameters: Arrays
+    buffers: Arrays
+    memory: Arrays
+
+
+@dataclass(frozen=True)
+class Run:
+    """One side's training.
+
+    Attributes:
+      trial: whose weights, inputs and cotangents.
+      mode: `eval` or `train`.
+      optimizers: both optimizers.
+      rate: learning rate.
+    """
+
+    trial: Trial
+    mode: Mode
+    optimizers: Optimizers
+    rate: float
+
+    @cached_property
+    def reference(self) -> tuple[list[Moment], list[Arrays]]:
+        """The torch side's moments, and its gradients."""
+        from parity.backends.training import TorchDescent
+
+        session, state = self.trial.session, dict(self.trial.state)
+        names = session.reference.parameter_names()
+        descent = TorchDescent(self.optimizers, {name: state[name] for name in names}, self.rate)
+        weights = cotangents(self.trial.reference(self.mode).outputs, self.trial.example.seed)
+        moments, gradients = list[Moment](), list[Arrays]()
+        for step in range(STEPS):
+            record = session.reference.run(
+                *(state, self.trial.inputs),
+                precision="float64",
+                train=self.mode == "train",
+                cotangents=weights,
+                seed=self.trial.example.seed + step,
+            )
+            after = descent.step(record.param_grads)
+            state |= record.buffers
+            state |= {alias: after[name] for name, aliases in names.items() for alias in aliases}
+            gradients.append(record.param_grads)
+            moments.append(self.moment(state, _flat(descent.state())))
+        return moments, gradients
+
+    def candidate(self) -> Iterator[Moment]:
+        """The JAX side's moments, from the same weights."""
+        from parity.backends.training import OptaxDescent
+
+        session = self.trial.session
+        leaves = dict(session.carried(self.trial.state))
+        trained = {path: leaves[path] for path in self.trained()}
+        descent = OptaxDescent(self.optimizers, trained, self.rate)
+        for step in range(STEPS):
+            record = session.candidate.run(
+                *(leaves, session.laid_out(self.trial.inputs)),
+                precision="float64",
+                train=self.mode == "train",
+                cotangents=self.trial.weights(self.mode),
+                seed=self.trial.example.seed + step,
+                draws=self.trial.reference(self.mode).draws,
+            )
+            leaves |= record.buffers
+            leaves |= descent.step(record.param_grads)
+            memory = {
+                f"{name} of {leaf}": value
+                for name, kept in descent.state().items()
+                for leaf, value in session.pulled_back(kept, self.trial.state).items()
+            }
+            buffers = {path: leaves[path] for path in session.filled() - session.candidate.parameters()}
+            yield Moment({path: leaves[path] for path in trained}, buffers, memory)
+
+    def trained(self) -> frozenset[str]:
+        """Leaves of the candidate that a trainable parameter of the reference goes into."""
+        session = self.trial.session
+        assert session.plan is not None
+        names = {alias for aliases in session.reference.parameter_names().values() for alias in aliases}
+        paths = {path for step in session.plan.steps if names & set(step.sources) for path in step.targets}
+        return frozenset(paths) & session.candidate.parameters()
+
+    def moment(self, state: Arrays, memory: Arrays) -> Moment:
+        """The state of the reference as the candidate would have it."""
+        assert self.trial.session.plan is not None
+        carried = self.trial.session.plan.apply(state)
+        parameters = {path: carried[path] for path in self.trained()}
+        return Moment(parameters, self.trial.session.buffers_of(state), memory)
+
+
+def _flat(memory: dict[str, dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {f"{part} of {name}": value for part, kept in memory.items() for name, value in kept.items()}
