@@ -68,8 +68,10 @@ class SelfAttention(HeadsAttention):
 class StockAttention(nnx.Module):
     """Flax's own layer; in its mask, true means: may be seen."""
 
-    def __init__(self, config: AttentionConfig, *, rngs: nnx.Rngs) -> None:
-        self.attention = nnx.MultiHeadAttention(config.heads, config.width, decode=False, rngs=rngs)
+    def __init__(self, config: AttentionConfig, dropout: float = 0.0, *, rngs: nnx.Rngs) -> None:
+        self.attention = nnx.MultiHeadAttention(
+            config.heads, config.width, dropout_rate=dropout, broadcast_dropout=False, decode=False, rngs=rngs
+        )
 
     def __call__(self, x: Array, keep: Array) -> Array:  # (B, T, C), (B, T) -> (B, T, C)
         return self.attention(x, mask=self.mask(keep))

@@ -13,7 +13,7 @@ from models.catalogue.attention import nnx as candidates
 from models.catalogue.attention import positions_nnx, positions_torch
 from models.catalogue.attention import torch as references
 from models.catalogue.attention.config import AttentionConfig
-from models.catalogue.inputs import chosen
+from models.catalogue.inputs import chosen, normal
 from parity import Input, Pair, real, tokens
 
 
@@ -31,7 +31,12 @@ def _padded(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
 
 def keep(*shape: int) -> Input:
     """A mask that is true where a step counts."""
-    return chosen(*shape, everything=_everything, padded=_padded)
+    return chosen(*shape, normal=_everything, padded=_padded, huge=_padded)
+
+
+def _huge(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """Large enough for logits beyond ten thousand."""
+    return 100.0 * rng.standard_normal(shape)
 
 
 def _claim(
@@ -49,12 +54,19 @@ def _claim(
 
 SELF_ATTENTION = _claim(
     "self_attention", references.SelfAttention, candidates.SelfAttention,
-    lambda c: real(3, 5, c.width), lambda c: keep(3, 5),
+    lambda c: chosen(3, 5, c.width, normal=normal, huge=_huge), lambda c: keep(3, 5),
 )  # fmt: skip
 STOCK_ATTENTION = _claim(
     "stock_attention", references.StockAttention, candidates.StockAttention,
     lambda c: real(3, 5, c.width), lambda c: keep(3, 5),
 )  # fmt: skip
+DROPPED_ATTENTION = Pair(
+    name="attention.dropped_attention",
+    reference=lambda config: references.StockAttention(config, 0.3),
+    candidates={"nnx": lambda config: candidates.StockAttention(config, 0.3, rngs=nnx.Rngs(0))},
+    configs=st.just(AttentionConfig()),
+    inputs=lambda c: st.just((real(3, 5, c.width), keep(3, 5))),
+)
 WINDOWS = _claim("windows", references.Windows, candidates.Windows, lambda c: real(3, 3 * c.window, c.width))
 ALIBI = _claim("alibi", references.Alibi, candidates.Alibi, lambda c: real(3, 5, c.width))
 BUCKETS = _claim("buckets", references.Buckets, candidates.Buckets, lambda c: real(3, 13, c.width))

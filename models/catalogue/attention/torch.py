@@ -36,9 +36,9 @@ class SelfAttention(nn.Module):
 class StockAttention(nn.Module):
     """Torch's own layer; in its mask of keys, true means: may not be seen."""
 
-    def __init__(self, config: AttentionConfig) -> None:
+    def __init__(self, config: AttentionConfig, dropout: float = 0.0) -> None:
         super().__init__()
-        self.attention = nn.MultiheadAttention(config.width, config.heads, batch_first=True)
+        self.attention = nn.MultiheadAttention(config.width, config.heads, dropout, batch_first=True)
 
     def forward(self, x: Tensor, keep: Tensor) -> Tensor:  # (B, T, C), (B, T) -> (B, T, C)
         return self.attention(x, x, x, key_padding_mask=~keep, need_weights=False)[0]

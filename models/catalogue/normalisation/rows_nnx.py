@@ -42,13 +42,13 @@ class LayerNormBlock(nnx.Module):
 
 
 class RMSNorm(nnx.RMSNorm):
-    """Flax's layer with torch's default: the machine epsilon of the dtype of the input."""
+    """Flax's layer with torch's default: the machine epsilon of the computing dtype, float32 at least."""
 
     def __call__(self, x: Array) -> Array:  # (..., n), both ways
         return x * jax.lax.rsqrt(jnp.mean(x * x, -1, keepdims=True) + self.machine(x)) * self.scale[...]  # pyright: ignore[reportOptionalSubscript]  # scaled, by default
 
     def machine(self, x: Array) -> float:
-        return float(jnp.finfo(x.dtype).eps)
+        return float(jnp.finfo(jnp.promote_types(x.dtype, jnp.float32)).eps)
 
 
 class RmsNormBlock(nnx.Module):

@@ -1,0 +1,72 @@
+"""How ports get randomness wrong."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+
+from models.catalogue.randomness.pair import CHOICE, DROPPED
+from parity.faults import around, at, deriving, family, setting
+
+if TYPE_CHECKING:
+    from jax import Array
+
+
+def _unscaled(original: Any, x: Array, **options: Any) -> Array:
+    return original(x, **options) * (1 - original.__self__.rate)
+
+
+def _same_key(original: Any, x: Array) -> Array:
+    """Draws with a key that was fixed when the model was built."""
+    drop = original.__self__
+    if drop.deterministic:
+        return x
+    keep = jax.random.bernoulli(jax.random.key(0), 1 - drop.rate, x.shape)
+    return jnp.where(keep, x / (1 - drop.rate), 0)
+
+
+def _with_replacement(original: Any, weights: Array) -> Array:
+    key = original.__self__.rngs()
+    drawn = jax.random.categorical(key, jnp.log(weights)[:, None], shape=(len(weights), 2))
+    return drawn
+
+
+FAULTS = family(
+    "randomness",
+    at(
+        *(DROPPED, "first", "dropout-keep-vs-drop", "the rate read as the probability to keep"),
+        deriving(rate=lambda drop: 1 - drop.rate),
+    ),
+    at(
+        *(DROPPED, "second", "dropout-no-rescale", "what is kept is not scaled up"),
+        around("__call__", _unscaled),
+    ),
+    at(
+        *(DROPPED, "second", "dropout-key-reuse", "one key for both layers"),
+        around("__call__", _same_key),
+        checks=("randomness", "forward"),
+    ),
+    at(
+        *(DROPPED, "first", "dropout-key-frozen", "a key that is a constant: the same mask at each step"),
+        around("__call__", _same_key),
+        checks=("randomness", "forward"),
+    ),
+    at(
+        *(DROPPED, "channels", "dropout-spatial", "single values are dropped in place of channels"),
+        setting(broadcast_dims=()),
+    ),
+    at(
+        *(DROPPED, "path", "droppath-granularity", "one draw for the whole batch"),
+        around("shape", lambda original, x: (1,) * x.ndim),
+    ),
+    at(
+        *(CHOICE, "", "sample-with-replacement", "drawn with replacement"),
+        around("draw", _with_replacement),
+    ),
+    at(
+        *(DROPPED, "noise", "noise-std-vs-variance", "the deviation read as a variance"),
+        around("scale", lambda original: original() ** 0.5),
+    ),
+)

@@ -1,0 +1,123 @@
+"""The checks on a pair with a fault, as `parity check` runs them, over few examples and without shrinking."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import weight_bridge
+from parity._errors import StructureMismatch
+from parity.checks import Check, named
+from parity.explore import Budget, Case, cases, open_session
+from parity.formats import Precision
+from parity.harness import conclude
+from parity.pair import Pair
+from parity.record import Example
+from parity.report import Report, Result
+from parity.session import Session
+from parity.survey import examine
+from parity.trial import ReferenceRefuses
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all faults of one pair share: configurations, examples, and the reference's models.
+
+    Attributes:
+      pair: the correct pair; its reference is built once per configuration.
+      label: name of the candidate.
+      drawn: cases with their examples, ordinary values first.
+    """
+
+    pair: Pair
+    label: str
+    drawn: tuple[tuple[Case, tuple[Example, ...]], ...]
+
+    @classmethod
+    def of(cls, pair: Pair, label: str, *, examples: int = 6, configs: int = 2, seed: int = 0) -> Bench:
+        """Draws at most `examples` examples from each of a few cases, one per profile first."""
+        pool = cases(pair, Budget(examples, configs, seed))
+        kept = replace(pair, reference=_kept(pair.reference))
+        return cls(kept, label, tuple((case, _examples(case, examples, seed)) for case in pool))
+
+    @property
+    def ordinary(self) -> tuple[Case, Example]:
+        """What one feeds without thinking."""
+        case, examples = self.drawn[0]
+        return case, examples[0]
+
+    def session(self) -> Session:
+        """The correct pair on ordinary input.
+
+        Raises:
+          StructureMismatch: both sides refuse it.
+        """
+        case, example = self.ordinary
+        session = open_session(self.pair, self.label, case, example)
+        if session is None:
+            raise StructureMismatch(f"both sides of {self.pair.name} refuse {case.config!r}")
+        return session
+
+    def judge(self, pair: Pair, precision: Precision, first: Sequence[str] = ()) -> Report | None:
+        """The report of the first example on which a check fails; None where all pass.
+
+        Args:
+          pair: this bench's, or one with a fault.
+          precision: of both sides.
+          first: checks that are likely to fail; the others run if they do not.
+        """
+        checks = named(pair.checks)
+        likely = tuple(check for check in checks if check.name in first)
+        for some in (likely, tuple(check for check in checks if check not in likely)):
+            report = self._judged(pair, precision, some) if some else None
+            if report is not None:
+                return report
+        return None
+
+    def _judged(self, pair: Pair, precision: Precision, checks: tuple[Check, ...]) -> Report | None:
+        for case, examples in self.drawn:
+            try:
+                session = open_session(pair, self.label, case, examples[0])
+            except StructureMismatch as mismatch:
+                return Report(pair.name, "cpu", precision, (Result.broken("forward", str(mismatch)),))
+            except weight_bridge.WeightBridgeError as refusal:
+                return Report(pair.name, "cpu", precision, (Result.broken("carry", str(refusal)),))
+            for example in examples if session is not None else ():
+                assert session is not None
+                report = _examined(session, example, precision, checks, pair)
+                if report is not None:
+                    return report
+        return None
+
+
+def _examined(
+    session: Session, example: Example, precision: Precision, checks: tuple[Check, ...], pair: Pair
+) -> Report | None:
+    trial = session.trial(example, precision)
+    try:
+        found = examine(trial, checks, pair.overrides)
+    except ReferenceRefuses:
+        return None
+    if all(result.ok for result in found.results):
+        return None
+    return conclude(trial, Report(pair.name, "cpu", precision, found.results))
+
+
+def _examples(case: Case, count: int, seed: int) -> tuple[Example, ...]:
+    """Every profile once, then again with other numbers."""
+    profiles = list(dict.fromkeys(name for given in case.inputs for name in given.profiles)) or ["normal"]
+    profiles.sort(key=lambda name: name != "normal")
+    return tuple(case.example(profiles[i % len(profiles)], seed + i) for i in range(max(count, len(profiles))))
+
+
+def _kept(build: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A builder that remembers by the config's text: sessions copy the reference, so faults can share it."""
+    found: dict[str, Any] = {}
+
+    def once(config: Any) -> Any:
+        if repr(config) not in found:
+            found[repr(config)] = build(config)
+        return found[repr(config)]
+
+    return once
