@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from parity.report import Report, Result
+from parity.report import Cause, Divergence, Report, Result
+
+SHOWN_CAUSES = 3
+SHOWN_NOTES = 6
 
 
 def render(report: Report) -> str:
-    """The report as plain text, under a dozen lines.
+    """The report as plain text: a line per check, then where, why, and how to see it again.
 
     Args:
       report: what was found.
@@ -19,20 +22,15 @@ def render(report: Report) -> str:
     verdict = "parity" if report.ok else "DIVERGENCE"
     lines = [f"{verdict}  {report.pair}  {report.precision} on {report.device}, {_ran(report)}"]
     lines += [_row(result) for result in report.results]
-    lines += [f"  {_explained(result)}" for result in report.results if not result.ok][:3]
     if report.divergence is not None:
-        d = report.divergence
-        role = "introduced by" if d.introduced else "first seen at"
-        lines.append(f"  where      {role} {d.reference or 'the whole model'} (candidate {d.candidate or 'root'})")
-    lines += [
-        f"  why        {cause.id} at {cause.where}: {cause.detail} (explains {cause.explains:.1%})"
-        for cause in report.causes[:3]
-    ]
-    if not report.ok and report.example:
-        lines.append(f"  example    {report.example}")
-    if not report.ok and report.reproduce:
-        lines.append(f"  reproduce  {report.reproduce}")
-    lines += [f"  note       {note}" for note in report.notes]
+        lines.append(f"  where      {_where(report.divergence)}")
+    lines += [f"  why        {_why(cause)}" for cause in report.causes[:SHOWN_CAUSES]]
+    if not report.ok:
+        lines += [f"  example    {report.example}"] if report.example else []
+        lines += [f"  reproduce  {report.reproduce}"] if report.reproduce else []
+    lines += [f"  note       {note}" for note in report.notes[:SHOWN_NOTES]]
+    if len(report.notes) > SHOWN_NOTES:
+        lines.append(f"  note       and {len(report.notes) - SHOWN_NOTES} more, in the JSON and HTML reports")
     return "\n".join(lines)
 
 
@@ -44,27 +42,33 @@ def _ran(report: Report) -> str:
 
 
 def _row(result: Result) -> str:
-    """One check on one line."""
+    """One check on one line: its error and bound, and where it fails the worst element."""
     if not result.leaves:
-        return f"  -     {result.check:<11} {result.detail}"
-    mark = "ok  " if result.ok else "FAIL"
-    error, bound = _number(result.max_relative_error), _number(result.tolerance)
-    return f"  {mark}  {result.check:<11} error {error}  (bound {bound}, {_ulps(result)})"
-
-
-def _explained(result: Result) -> str:
-    """The worst element of a failed check."""
+        return f"  -     {result.check:<12} {result.detail}"
     if not np.isfinite(result.max_relative_error):
-        return f"{result.check}: {result.worst}: {result.detail} ({result.mode} mode)"
-    return (
-        f"{result.check}: worst at {result.worst}: the candidate has {result.got:.9g}, "
-        f"the reference {result.expected:.9g} ({result.mode} mode)"
-    )
+        return f"  FAIL  {result.check:<12} {result.detail}{_at(result)}"
+    measured = f"{result.check:<12} error {result.max_relative_error:.1e}, bound {result.tolerance:.1e}"
+    if result.ok:
+        verdict = "" if result.verdict in ("parity", "rounding") else f", {result.verdict}"
+        return f"  ok    {measured}{verdict}"
+    verdict = "" if result.verdict == "bug" else f"{result.verdict}: "
+    return f"  FAIL  {measured}: {verdict}{result.got:.6g}, reference {result.expected:.6g}{_at(result)}"
 
 
-def _number(value: float) -> str:
-    return f"{value:.1e}" if np.isfinite(value) else "—"
+def _at(result: Result) -> str:
+    """The place of the worst element, and the mode it was seen in."""
+    mode = f" ({result.mode} mode)" if result.mode else ""
+    return f" at {result.worst}{mode}" if result.worst else mode
 
 
-def _ulps(result: Result) -> str:
-    return f"{result.max_ulp:.3g} ulp at {result.worst}" if np.isfinite(result.max_ulp) else result.worst
+def _where(divergence: Divergence) -> str:
+    """The first diverging module of both sides."""
+    role = "introduced by" if divergence.introduced else "first seen at"
+    name, path = divergence.reference or "the whole model", divergence.candidate or "the whole model"
+    return f"{role} {name} (candidate: {path})"
+
+
+def _why(cause: Cause) -> str:
+    """A cause with the share of the error it explains."""
+    place = f" at {cause.where}" if cause.where else ""
+    return f"{cause.id}{place}: {cause.detail} (explains {cause.explains:.1%})"
