@@ -28,7 +28,8 @@ class Twist:
       causal: diagonal of the causal mask; None keeps the one that was asked for.
       inverted: the mask's polarity.
       unmasked: no mask at all.
-      blocked: what a blocked logit is.
+      blocked: what is added to a blocked logit.
+      filled: it is put in the logit's place instead.
       heads: how the features split into heads: `(h, d)`, or `(d, h)` for the other order.
       merged: how heads are put together again, in the same terms, or `raw` without a transposition.
       order: of queries, keys and values in the packed kernel.
@@ -40,6 +41,7 @@ class Twist:
     inverted: bool = False
     unmasked: bool = False
     blocked: float = -math.inf
+    filled: bool = False
     heads: str = "hd"
     merged: str = "hd"
     order: tuple[int, int, int] = (0, 1, 2)
@@ -58,7 +60,8 @@ TWISTS: Mapping[str, tuple[str, Twist]] = {
     "features split and merged as (d, h)": ("head-split-order", Twist(heads="dh", merged="dh")),
     "heads merged without a transposition": ("head-merge-no-transpose", Twist(merged="raw")),
     "no scale": ("attn-scale-dim", Twist(scale=1.0)),
-    **{f"blocked logits are {value:g}": ("attn-finite-mask-value", Twist(blocked=value)) for value in FINITE},
+    **{f"{v:g} added to blocked logits": ("attn-finite-mask-value", Twist(blocked=v)) for v in FINITE},
+    **{f"blocked logits are {v:g}": ("attn-finite-mask-value", Twist(blocked=v, filled=True)) for v in FINITE},
 }
 
 
@@ -119,7 +122,7 @@ def _core(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, twist: Twist) ->
     """Attention of (…, T, D) arrays."""
     logits = q @ k.transpose(-2, -1) * (q.shape[-1] ** -0.5 if twist.scale is None else twist.scale)
     if bias is not None:
-        logits = logits + bias
+        logits = torch.where(bias == twist.blocked, bias, logits) if twist.filled else logits + bias
     if twist.causal is not None:
         keep = torch.ones(logits.shape[-2:], dtype=torch.bool).tril(twist.causal)
         logits = logits.masked_fill(~keep, twist.blocked)

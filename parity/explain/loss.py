@@ -35,7 +35,6 @@ def any_loss(op: Op) -> Iterator[Hypothesis]:
 
 def squared(op: Op) -> Iterator[Hypothesis]:
     """Mean squared error and its relatives."""
-    yield from any_loss(op)
     others = {
         "mse_loss": F.mse_loss,
         "l1_loss": F.l1_loss,
@@ -50,17 +49,19 @@ def squared(op: Op) -> Iterator[Hypothesis]:
     for name in ("beta", "delta"):
         if name in op.given:
             value = float(op.given[name])
+            factor = value if name == "beta" else 1 / value
+            detail = f"the {'Huber' if name == 'beta' else 'smooth L1'} loss, {factor:g} x the reference"
+            yield at(op, "smoothl1-vs-huber", lambda o, f=factor: o.again() * f, detail)
             yield dialled(op, "smoothl1-vs-huber", name, value, (1.0, 0.5, 2.0), lambda o, v, n=name: o.again(**{n: v}))
-    yield (
-        at(op, "l1-at-zero", _one_at_zero, "gradient 1 at 0")
-        if op.name == "l1_loss"
-        else at(op, "loss-root", lambda o: o.again().sqrt(), "its root")
-    )
+    if op.name == "l1_loss":
+        yield at(op, "l1-at-zero", _one_at_zero, "gradient 1 at 0")
+    else:
+        yield at(op, "loss-root", lambda o: o.again().sqrt(), "its root")
+    yield from any_loss(op)
 
 
 def cross_entropy(op: Op) -> Iterator[Hypothesis]:
     """Ignored labels, class weights and smoothing."""
-    yield from any_loss(op)
     target = op.given["target"]
     if not target.is_floating_point():
         yield at(op, "ce-ignore-index", lambda o: _all_labels(o), "ignored labels count as class 0")
@@ -78,6 +79,7 @@ def cross_entropy(op: Op) -> Iterator[Hypothesis]:
             yield dialled(
                 op, "label-smoothing", "label_smoothing", smoothing, guesses, lambda o, v: o.again(label_smoothing=v)
             )
+    yield from any_loss(op)
 
 
 def divergence(op: Op) -> Iterator[Hypothesis]:

@@ -60,6 +60,11 @@ def _steps(op: Op, own: Pads, stride: Pads, dilation: Pads) -> Iterator[Hypothes
         if len(set(value)) > 1:
             yield changed(op, "stride-order", name, tuple(reversed(value)))
     if any(d > 1 for d in dilation):
+        kernel = op.given["weight"].shape[2:]
+        less = tuple(p - (k - 1) * (d - 1) // 2 for p, k, d in zip(own, kernel, dilation, strict=True))
+        if op.name in ("conv1d", "conv2d", "conv3d") and min(less) >= 0:
+            detail = "dilation is lost, the size is kept"
+            yield at(op, "dilation-kind-swapped", lambda o: o.again(dilation=1, padding=less), detail)
         yield at(op, "dilation-kind-swapped", lambda o: _input_dilated(o, dilation), "dilation of the input")
     for other in range(4):
         if (other,) * len(own) != own:

@@ -115,11 +115,8 @@ def _differences(observed: Arrays, other: Arrays) -> list[np.ndarray]:
         a, b = np.asarray(value).astype(np.complex128), np.asarray(other[name]).astype(np.complex128)
         both = np.isfinite(a) & np.isfinite(b)
         alike = (np.isnan(a) & np.isnan(b)) | (a == b)
-        parts.append(
-            np.where(
-                both, np.abs(np.where(both, a - b, 0)) / max(scales[name], floor), np.where(alike, 0.0, 1.0)
-            ).ravel()
-        )
+        distance = np.abs(np.where(both, a, 0) - np.where(both, b, 0)) / max(scales[name], floor)
+        parts.append(np.where(both, distance, np.where(alike, 0.0, 1.0)).ravel())
     return parts
 
 

@@ -1,7 +1,8 @@
-"""Tries hypotheses on a scene: the reference is recomputed with each mistake, and what reproduces the candidate kept."""
+"""Tries hypotheses on a scene: the reference is recomputed with each mistake, and what fits the candidate is kept."""
 
 from __future__ import annotations
 
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -53,10 +54,15 @@ class Trials:
     def answer(self, suspect: Suspect) -> Mapping[str, np.ndarray]:
         """What the reference does under a mistake; nothing where it cannot be made."""
         self.runs += 1
-        try:
-            return self.scene.under(suspect.replacements, suspect.around)
-        except REFUSED as refusal:
-            return _impossible(refusal)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what torch has to say of a mistake that nobody made is not for the user
+            try:
+                found = self.scene.under(suspect.replacements, suspect.around)
+            except REFUSED as refusal:
+                return _impossible(refusal)
+        observed = self.scene.observed
+        alike = all(name in found and found[name].shape == value.shape for name, value in observed.items())
+        return found if alike else {}
 
     @property
     def spent(self) -> bool:
@@ -84,7 +90,7 @@ def search(scene: Scene, hypotheses: Iterable[Hypothesis]) -> tuple[Cause, ...]:
     exact = max(EXACT, 1e2 * NOISE / max(scene.error, NOISE))
     ranked = sorted(
         (v for v in found if _explains(v)),
-        key=lambda v: (_decade(v.left, exact), ("agrees", "silent", "contradicts").index(v.agreement)),
+        key=lambda v: (_decade(v.left, exact), ("agrees", "silent", "contradicts").index(v.agreement), v.fitted),
     )
     causes: dict[tuple[str, str], Cause] = {}
     for verdict in ranked:
@@ -122,17 +128,15 @@ def _dialled(tried: Trials, dial: Dial) -> Verdict:
         float(v) for v in (*read, *dial.guesses) if not np.isclose(v, dial.reference, rtol=1e-9, atol=0)
     )
     scores = {value: tried(dial.at(value)) for value in guesses}
-    if not scores:
-        return Verdict(probe, 1.0, "silent", fitted=True)
-    best = min(scores, key=lambda value: scores[value])
-    left = scores[best]
-    if left > EXACT and left < 1.0:
-        refined = _refined(tried, dial, best)
+    best = min(scores, key=lambda value: scores[value], default=dial.reference)
+    left, fitted = scores.get(best, 1.0), False
+    if left > EXACT:
+        refined = _refined(tried, dial, best if left < 1.0 else dial.reference)
         score = tried(dial.at(refined))
         if score < left:
-            best, left = _rounded(tried, dial, refined, score)
+            (best, left), fitted = _rounded(tried, dial, refined, score), True
     suspect = dial.at(best)
-    return Verdict(suspect, left, agreement(suspect.setting, tried.scene.readings)[0], fitted=left > EXACT)
+    return Verdict(suspect, left, agreement(suspect.setting, tried.scene.readings)[0], fitted)
 
 
 def _refined(tried: Trials, dial: Dial, start: float) -> float:
