@@ -44,9 +44,19 @@ def extreme(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     return rng.choice([-1.0, 1.0], shape) * 10.0 ** rng.uniform(-1, 3, shape)
 
 
+def shifted(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """Standard normal around a thousand."""
+    return rng.standard_normal(shape) + 1000.0
+
+
 def coarse(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     """Halves between -2 and 2: many ties, many exact zeros, values on boundaries."""
     return rng.integers(-4, 5, shape) / 2.0
+
+
+def deep(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """Far below zero, where an exponential is almost nothing."""
+    return rng.uniform(-35, -25, shape)
 
 
 def tiny(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:

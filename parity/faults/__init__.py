@@ -6,7 +6,7 @@ to and scores the gate beside common practice.
 
 from __future__ import annotations
 
-from parity.faults.edits import Edit, around, both, deriving, reading, setting
+from parity.faults.edits import Edit, adding, around, both, deriving, reading, setting
 from parity.faults.fault import Fault, at, family
 from parity.faults.injection import faulty, injected
 from parity.faults.score import Outcome, Score
@@ -16,6 +16,7 @@ __all__ = [
     "Fault",
     "Outcome",
     "Score",
+    "adding",
     "around",
     "at",
     "both",

@@ -63,6 +63,22 @@ def deriving(**functions: Callable[[Any], Any]) -> Edit:
     return edit
 
 
+def adding(**functions: Callable[[Any], Any]) -> Edit:
+    """Gives attributes that the module has not, as functions of the module."""
+
+    def edit(module: Any) -> Undo:
+        for name, function in functions.items():
+            setattr(module, name, function(module))
+
+        def undo() -> None:
+            for name in functions:
+                delattr(module, name)
+
+        return undo
+
+    return edit
+
+
 def around(name: str, function: Callable[..., Any]) -> Edit:
     """Wraps a method of one module.
 

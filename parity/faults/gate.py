@@ -17,7 +17,26 @@ from parity.record import Example
 from parity.report import Report, Result
 from parity.session import Session
 from parity.survey import examine
-from parity.trial import ReferenceRefuses
+from parity.trial import ReferenceRefuses, Trial
+
+SILENT = frozenset({"parity", "rounding"})
+"""Verdicts that say nothing; any other is shown in a report."""
+
+Remark = tuple[str, str, str]
+"""Precision, check, and a verdict that a report shows although it lets the candidate pass."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the gate says.
+
+    Attributes:
+      report: of the first failure; None where everything passed.
+      remarks: what was let pass with a word.
+    """
+
+    report: Report | None = None
+    remarks: frozenset[Remark] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -59,49 +78,53 @@ class Bench:
             raise StructureMismatch(f"both sides of {self.pair.name} refuse {case.config!r}")
         return session
 
-    def judge(self, pair: Pair, precision: Precision, first: Sequence[str] = ()) -> Report | None:
-        """The report of the first example on which a check fails; None where all pass.
+    def judge(self, pair: Pair, precision: Precision, first: Sequence[str] = ()) -> Verdict:
+        """What the gate says about this bench's pair, or about one with a fault.
 
         Args:
-          pair: this bench's, or one with a fault.
+          pair: what to run.
           precision: of both sides.
           first: checks that are likely to fail; the others run if they do not.
+
+        Returns:
+          The report of the first example on which a check fails, or the remarks on what was let pass.
         """
         checks = named(pair.checks)
         likely = tuple(check for check in checks if check.name in first)
+        remarks: frozenset[Remark] = frozenset()
         for some in (likely, tuple(check for check in checks if check not in likely)):
-            report = self._judged(pair, precision, some) if some else None
-            if report is not None:
-                return report
-        return None
+            verdict = self._judged(pair, precision, some) if some else Verdict()
+            if verdict.report is not None:
+                return verdict
+            remarks |= verdict.remarks
+        return Verdict(None, remarks)
 
-    def _judged(self, pair: Pair, precision: Precision, checks: tuple[Check, ...]) -> Report | None:
+    def _judged(self, pair: Pair, precision: Precision, checks: tuple[Check, ...]) -> Verdict:
+        remarks: set[Remark] = set()
         for case, examples in self.drawn:
             try:
                 session = open_session(pair, self.label, case, examples[0])
             except StructureMismatch as mismatch:
-                return Report(pair.name, "cpu", precision, (Result.broken("forward", str(mismatch)),))
+                return Verdict(Report(pair.name, "cpu", precision, (Result.broken("forward", str(mismatch)),)))
             except weight_bridge.WeightBridgeError as refusal:
-                return Report(pair.name, "cpu", precision, (Result.broken("carry", str(refusal)),))
+                return Verdict(Report(pair.name, "cpu", precision, (Result.broken("carry", str(refusal)),)))
             for example in examples if session is not None else ():
                 assert session is not None
-                report = _examined(session, example, precision, checks, pair)
-                if report is not None:
-                    return report
-        return None
+                report = _examined(session.trial(example, precision), checks, pair, first=example is examples[0])
+                if report is not None and not report.ok:
+                    return Verdict(report)
+                found = report.results if report is not None else ()
+                remarks |= {(precision, r.check, r.verdict) for r in found if r.verdict not in SILENT}
+        return Verdict(None, frozenset(remarks))
 
 
-def _examined(
-    session: Session, example: Example, precision: Precision, checks: tuple[Check, ...], pair: Pair
-) -> Report | None:
-    trial = session.trial(example, precision)
+def _examined(trial: Trial, checks: tuple[Check, ...], pair: Pair, *, first: bool) -> Report | None:
+    """The report of one example; None where the reference refuses it."""
     try:
-        found = examine(trial, checks, pair.overrides)
+        found = examine(trial, [check for check in checks if first or not check.once], pair.overrides)
     except ReferenceRefuses:
         return None
-    if all(result.ok for result in found.results):
-        return None
-    return conclude(trial, Report(pair.name, "cpu", precision, found.results))
+    return conclude(trial, Report(pair.name, "cpu", trial.precision, found.results))
 
 
 def _examples(case: Case, count: int, seed: int) -> tuple[Example, ...]:

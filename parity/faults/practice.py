@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
+import weight_bridge
 from parity._errors import StructureMismatch
 from parity.backends import Call, candidate_program
+from parity.explore import Case, open_session
 from parity.pair import Pair
 from parity.record import Arrays, Example
 from parity.session import Session
@@ -17,7 +19,7 @@ ABSOLUTE = 1e-3
 """What people allow. It is the subject of the comparison here, and judges nothing else."""
 
 
-def accepts(session: Session, broken: Pair, example: Example) -> bool:
+def accepts(session: Session, broken: Pair, case: Case, example: Example) -> bool:
     """Whether common practice lets a faulty candidate pass.
 
     Weights are copied where a leaf of the same place and shape exists, and left at their initial values elsewhere, as
@@ -26,13 +28,14 @@ def accepts(session: Session, broken: Pair, example: Example) -> bool:
     Args:
       session: of the correct pair.
       broken: the same pair with a fault in its one candidate.
+      case: configuration and inputs.
       example: ordinary values.
 
     Returns:
       True where it would be merged.
     """
     try:
-        trial = _trial(session, broken, example)
+        trial = _trial(session, broken, case, example)
         expected = trial.forward_reference("eval").outputs
         got = trial.forward_candidate("eval").outputs
     except ReferenceRefuses:
@@ -42,9 +45,15 @@ def accepts(session: Session, broken: Pair, example: Example) -> bool:
     return set(expected) == set(got) and all(_close(got[name], expected[name]) for name in expected)
 
 
-def _trial(session: Session, broken: Pair, example: Example) -> Trial:
+def _trial(session: Session, broken: Pair, case: Case, example: Example) -> Trial:
     """Fresh weights on both sides, in the precision that people compare in."""
-    (build,) = broken.candidates.values()
+    ((label, build),) = broken.candidates.items()
+    try:
+        own = open_session(broken, label, case, example)
+        if own is not None:
+            return replace(own, weights=None).trial(example, "float32")
+    except weight_bridge.WeightBridgeError:
+        pass  # a refusal that common practice does not have: copy what fits
     inputs = session.laid_out(example.inputs)
     program = candidate_program(build(session.config), inputs, Call(broken.method, broken.output))
     fresh = replace(session, candidate=program, weights=None, found={})

@@ -6,10 +6,12 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from parity.explore import Case
+import weight_bridge
+from parity._errors import StructureMismatch
+from parity.explore import Budget, Case, cases
 from parity.faults.equivalence import equivalent
 from parity.faults.fault import Fault
-from parity.faults.gate import Bench
+from parity.faults.gate import Bench, Remark, Verdict
 from parity.faults.injection import faulty
 from parity.faults.practice import accepts
 from parity.faults.score import Outcome, Score
@@ -50,12 +52,17 @@ def run(
         if not sites:
             continue
         bench = Bench.of(pair, candidate, examples=examples)
-        accused += _accusations(bench)
-        session = bench.session()
+        said: dict[Precision, Verdict] = {}
+        try:
+            session = bench.session()
+        except (StructureMismatch, weight_bridge.WeightBridgeError) as problem:
+            accused.append(f"{pair.name}: {problem}")
+            continue
         for fault, where in sites:
-            outcomes.append(_outcome(bench, session, fault, where))
+            outcomes.append(_outcome(bench, session, said, fault, where))
             if progress is not None:
                 progress(outcomes[-1])
+        accused += _accusations(bench, said)
     return Score(tuple(outcomes), tuple(accused))
 
 
@@ -73,37 +80,35 @@ def _sites(pair: Pair, faults: Sequence[Fault], candidate: str) -> list[tuple[Fa
 
 
 def _simplest(pair: Pair) -> Case:
-    from parity.explore import Budget, cases
-
     return cases(pair, Budget(1, 1))[0]
 
 
-def _accusations(bench: Bench) -> list[str]:
-    """Checks that fail on the correct pair, over the examples that its faults will meet."""
-    found: list[str] = []
-    for precision in PRECISIONS:
-        report = bench.judge(bench.pair, precision)
-        if report is not None:
-            failed = ", ".join(result.check for result in report.results if not result.ok)
-            found.append(f"{bench.pair.name} in {precision}: {failed}")
-    return found
+def _accusations(bench: Bench, said: dict[Precision, Verdict]) -> list[str]:
+    """Checks that fail on the correct pair, over the examples that its faults meet."""
+    return [
+        f"{bench.pair.name} in {precision}: {', '.join(r.check for r in verdict.report.results if not r.ok)}"
+        for precision, verdict in said.items()
+        if verdict.report is not None
+    ]
 
 
-def _outcome(bench: Bench, session: Session, fault: Fault, where: str) -> Outcome:
+def _outcome(bench: Bench, session: Session, said: dict[Precision, Verdict], fault: Fault, where: str) -> Outcome:
     """One fault in one pair."""
     start = time.perf_counter()
     broken = faulty(bench.pair, fault, bench.label)
-    accepted = accepts(session, broken, bench.ordinary[1])
-    report = None
+    outcome = Outcome.of(fault, bench.pair.name, where, accepts(session, broken, *bench.ordinary))
+    remarks: list[Remark] = []
     for precision in PRECISIONS:
-        report = bench.judge(broken, precision, fault.checks)
-        if report is not None:
+        if precision not in said:
+            said[precision] = bench.judge(bench.pair, precision)
+        if said[precision].report is not None:
+            continue  # what accuses the correct pair proves nothing
+        verdict = bench.judge(broken, precision, fault.checks)
+        if verdict.report is not None:
+            outcome = outcome.failed(fault, verdict.report)
             break
-    outcome = Outcome.of(fault, bench.pair.name, where, accepted, report)
-    same = report is None and equivalent(bench, broken)
-    return _timed(outcome, same, time.perf_counter() - start)
-
-
-def _timed(outcome: Outcome, same: bool, seconds: float) -> Outcome:
-
-    return replace(outcome, equivalent=same, seconds=round(seconds, 3))
+        remarks += sorted(verdict.remarks - said[precision].remarks)
+    if not outcome.caught and remarks:
+        outcome = outcome.remarked(fault, remarks[0])
+    same = not outcome.caught and equivalent(bench, broken)
+    return replace(outcome, equivalent=same, seconds=round(time.perf_counter() - start, 3))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from parity.faults.fault import Fault
+from parity.faults.gate import Remark
 from parity.report import Report
 
 
@@ -22,6 +23,7 @@ class Outcome:
       accepted: common practice lets it pass.
       caught: the first check that failed; empty where none did.
       precision: in which it did.
+      verdict: empty for a failure; a remark, such as `semantic boundary`, where the report shows it and passes.
       blamed: path of the module that the report names; None where it names none.
       located: it is the edited one.
       cause: first cause of the report; empty where there is none.
@@ -37,6 +39,7 @@ class Outcome:
     accepted: bool
     caught: str = ""
     precision: str = ""
+    verdict: str = ""
     blamed: str | None = None
     located: bool = False
     cause: str = ""
@@ -45,18 +48,27 @@ class Outcome:
     seconds: float = 0.0
 
     @classmethod
-    def of(cls, fault: Fault, pair: str, where: str, accepted: bool, report: Report | None) -> Outcome:
-        """From the report of the gate; None where everything passed."""
-        at = fault.id, fault.group, pair, where, accepted
-        if report is None:
-            return cls(*at)
-        failed = next(result for result in report.results if not result.ok)
-        if failed.check == "carry":  # the refusal itself says where and what
-            said = all(part in failed.detail for part in where.split("/") if part)
-            return cls(*at, failed.check, report.precision, where if said else None, said, "carry", said)
+    def of(cls, fault: Fault, pair: str, where: str, accepted: bool) -> Outcome:
+        """Nothing caught it, so far."""
+        return cls(fault.id, fault.group, pair, where, accepted)
+
+    def failed(self, fault: Fault, report: Report) -> Outcome:
+        """A check failed."""
+        first = next(result for result in report.results if not result.ok)
+        if first.check == "carry":  # the refusal itself says where and what
+            said = all(part in first.detail for part in self.where.split("/") if part)
+            found = replace(self, caught="carry", precision=report.precision, cause="carry", named=said)
+            return replace(found, blamed=self.where if said else None, located=said)
         blamed = report.divergence.candidate if report.divergence is not None else None
         cause = report.causes[0].id if report.causes else ""
-        return cls(*at, failed.check, report.precision, blamed, blamed == where, cause, cause in fault.names)
+        found = replace(self, caught=first.check, precision=report.precision, blamed=blamed, cause=cause)
+        return replace(found, located=blamed == self.where, named=cause in fault.names)
+
+    def remarked(self, fault: Fault, remark: Remark) -> Outcome:
+        """No check failed, and the report shows that something is different; the verdict is the cause."""
+        precision, check, verdict = remark
+        found = replace(self, caught=check, precision=precision, verdict=verdict, cause=verdict)
+        return replace(found, named=verdict in fault.names)
 
 
 @dataclass(frozen=True)

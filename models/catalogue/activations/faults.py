@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
-from models.catalogue.activations.pair import GATED, KINKED, SMOOTH, STABLE
+from models.catalogue.activations.pair import GATED, KINKED, LOG1P, SMOOTH, STABLE
 from parity.faults import around, at, family, setting
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ FAULTS = family(
         *(KINKED, "relu", "relu-subgradient", "`jnp.maximum`: a half at zero"),
         around("__call__", lambda original, x: jnp.maximum(x, 0)),
         checks=("input_grad",),
+        causes=("semantic boundary",),
     ),
     at(
         *(STABLE, "logsigmoid", "logsigmoid-naive", "log(sigmoid(x)), which underflows"),
@@ -87,7 +88,7 @@ FAULTS = family(
         around("__call__", lambda original, x: jnp.log(jax.nn.softmax(x, -1))),
     ),
     at(
-        *(STABLE, "log1p", "log1p-lost", "log(1 + x) for tiny x"),
-        around("__call__", lambda original, x: jnp.log(1 + jnp.exp(x))),
+        *(LOG1P, "", "log1p-lost", "log(1 + x) for tiny x"),
+        around("__call__", lambda original, x: jnp.log(1 + jnp.exp(-jnp.abs(x)))),
     ),
 )

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from models.catalogue.activations import nnx as candidates
 from models.catalogue.activations import torch as references
-from models.catalogue.inputs import chosen, coarse, extreme, normal
+from models.catalogue.inputs import chosen, coarse, deep, extreme, normal
 from parity import Pair, real
 
 SMOOTH = Pair(
@@ -39,5 +39,13 @@ GATED = Pair(
     reference=lambda config: references.Gated(),
     candidates={"nnx": lambda config: candidates.Gated(rngs=nnx.Rngs(0))},
     inputs=lambda c: st.just((real(3, 5, 4),)),
+    modes=("eval",),
+)
+
+LOG1P = Pair(
+    name="activations.log1p",
+    reference=lambda config: references.Log1p(),
+    candidates={"nnx": lambda config: candidates.Log1p()},
+    inputs=lambda c: st.just((chosen(5, 7, normal=normal, deep=deep),)),
     modes=("eval",),
 )

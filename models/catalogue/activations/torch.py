@@ -54,10 +54,10 @@ class Smooth(nn.Module):
 
 
 class Log1p(nn.Module):
-    """log(1 + exp(x)) through log1p, exact for very negative x."""
+    """log(1 + exp(-|x|)) through log1p, exact for large x."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.log1p(torch.exp(x))
+        return torch.log1p(torch.exp(-x.abs()))
 
 
 class Stable(nn.Module):
@@ -68,7 +68,6 @@ class Stable(nn.Module):
         self.logsigmoid = nn.LogSigmoid()
         self.softmax = nn.Softmax(-1)
         self.log_softmax = nn.LogSoftmax(-1)
-        self.log1p = Log1p()
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:  # (B, n), each output too
         return {name: child(x) for name, child in self.named_children()}

@@ -106,10 +106,12 @@ FAULTS = family(
     at(
         *(ROTARY, "rotary", "rope-base", "another base of the angles"),
         setting(base=10000.0),
+        causes=("constant-differs",),
     ),
     at(
         *(ROTARY, "rotary", "rope-scaling-ignored", "positions beyond the context count in full"),
         around("steps", _plain_steps),
+        causes=("constant-differs",),
     ),
     at(
         *(LEARNED_POSITIONS, "", "position-ids-padding", "positions count the padding too"),
@@ -130,6 +132,7 @@ FAULTS = family(
     at(
         *(DECODER, "", "cache-position-offset", "positions in decoding are off by one"),
         around("position", lambda original, step: original(step) + 1),
+        causes=("position-offset",),
     ),
     at(
         *(ALIBI, "", "alibi-nonpow2-heads", "the slopes of powers of two for any number of heads"),
@@ -142,6 +145,7 @@ FAULTS = family(
     at(
         *(WINDOWS, "", "window-shift-mask", "what wraps around is not told apart from the end"),
         around("regions", lambda original, length: jnp.zeros_like(original(length))),
+        causes=("attn-mask-missing",),
     ),
     at(
         *(DROPPED_ATTENTION, "attention", "attn-dropout-broadcast", "one mask of dropout for all heads"),

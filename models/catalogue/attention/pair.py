@@ -36,7 +36,7 @@ def keep(*shape: int) -> Input:
 
 def _huge(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     """Large enough for logits beyond ten thousand."""
-    return 100.0 * rng.standard_normal(shape)
+    return 300.0 * rng.standard_normal(shape)
 
 
 def _claim(

@@ -10,7 +10,7 @@ from flax import nnx
 
 from models.catalogue.conversion.pair import STORED
 from models.catalogue.embeddings.pair import LANGUAGE
-from parity.faults import around, at, deriving, family, reading
+from parity.faults import adding, around, at, deriving, family, reading
 from weight_bridge import Mapping, Rule
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ FAULTS = family(
     ),
     at(
         *(LANGUAGE, "", "tied-saved-twice", "two copies of tied weights"),
-        deriving(copy=lambda module: nnx.Param(jnp.zeros(module.tokens.embedding.shape))),
+        adding(copy=lambda module: nnx.Param(jnp.zeros(module.tokens.embedding.shape))),
         checks=("carry",),
     ),
     at(

@@ -89,5 +89,6 @@ FAULTS = family(
     at(
         *(ROWS, "density", "sum-over-const-as-mean", "a sum over a constant rewritten as a mean"),
         around("__call__", lambda original, x: x.mean(-1)),
+        causes=("constant-differs",),
     ),
 )

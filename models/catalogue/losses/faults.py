@@ -102,5 +102,6 @@ FAULTS = family(
         *(REGRESSION, "absolute", "l1-at-zero", "`jnp.abs`: one at zero"),
         around("size", lambda original, x: jnp.abs(x)),
         checks=("input_grad",),
+        causes=("semantic boundary",),
     ),
 )

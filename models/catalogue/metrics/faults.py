@@ -45,6 +45,7 @@ FAULTS = family(
     at(
         *(STATISTICS, "bins", "bucketize-side", "a value on an edge belongs to the bin above"),
         around("__call__", _other_side),
+        causes=("ambiguous tie", "semantic boundary"),
     ),
     at(
         *(STATISTICS, "counts", "hist-range", "values outside the range count in the outer bins"),

@@ -21,6 +21,7 @@ from models.catalogue.normalisation.pair import (
     RMS_NORM,
     ROWS,
     SHARDED_BATCH_NORM,
+    UNIT,
 )
 from parity.faults import around, at, deriving, family, setting
 
@@ -40,6 +41,13 @@ def _unbiased(original: Any, x: Array) -> Array:
     centred = x - x.mean(norm.axes, keepdims=True)
     variance = jnp.var(x, norm.axes, ddof=1, keepdims=True)
     return centred * jax.lax.rsqrt(variance + norm.epsilon) * norm.scale[...] + norm.bias[...]
+
+
+def _squares_subtracted(original: Any, x: Array) -> Array:
+    norm = original.__self__
+    mean = x.mean(norm.axes, keepdims=True)
+    variance = jnp.maximum(jnp.square(x).mean(norm.axes, keepdims=True) - mean * mean, 0)
+    return (x - mean) * jax.lax.rsqrt(variance + norm.epsilon) * norm.scale[...] + norm.bias[...]
 
 
 def _over_channels(original: Any, x: Array) -> Array:
@@ -101,7 +109,7 @@ FAULTS = family(
     ),
     at(
         *(SHARDED_BATCH_NORM, "norm", "bn-sync-missing", "every shard normalises with statistics of its own"),
-        setting(axis_name=None),
+        around("mean_over_shards", lambda original, x: x),
         checks=("forward", "buffers"),
     ),
     at(
@@ -127,8 +135,8 @@ FAULTS = family(
         setting(ddof=0),
     ),
     at(
-        *(LAYER_NORM, "last", "one-pass-variance", "squares are subtracted, as is Flax's default"),
-        setting(use_fast_variance=True),
+        *(LAYER_NORM, "norm", "one-pass-variance", "squares are subtracted, as is Flax's default"),
+        around("__call__", _squares_subtracted),
     ),
     at(
         *(ONE_GROUP, "norm", "gn1-as-layernorm", "statistics over channels only"),
@@ -141,17 +149,18 @@ FAULTS = family(
     at(
         *(INSTANCE_NORM, "norm", "instancenorm-affine", "Flax's default: a scale and a bias that torch has not"),
         deriving(
-            scale=lambda norm: nnx.Param(jnp.ones(norm.num_features)),
-            bias=lambda norm: nnx.Param(jnp.zeros(norm.num_features)),
+            scale=lambda norm: nnx.data(nnx.Param(jnp.ones(norm.num_features))),
+            bias=lambda norm: nnx.data(nnx.Param(jnp.zeros(norm.num_features))),
         ),
         checks=("carry",),
     ),
     at(
-        *(ROWS, "unit", "l2norm-eps-form", "epsilon inside the root in place of a floor"),
+        *(UNIT, "", "l2norm-eps-form", "epsilon inside the root in place of a floor"),
         around("__call__", _inside),
     ),
     at(
         *(RESPONSE_NORM, "norm", "lrn-alpha-per-n", "alpha is not divided by the number of neighbours"),
         deriving(alpha=lambda norm: norm.alpha * norm.size),
+        causes=("lrn-parameters",),
     ),
 )

@@ -26,10 +26,17 @@ class BatchNorm(nnx.BatchNorm):
     def __call__(self, x: Array) -> Array:  # (..., C), both ways
         if self.use_running_average:
             return super().__call__(x)
+        mean, variance = self.statistics(x)
+        self.update(mean, self.unbiased(variance, self.count(x)))
+        return self.normalised(x, mean, variance)
+
+    def statistics(self, x: Array) -> tuple[Array, Array]:
+        """Mean and biased variance of every channel."""
         axes = tuple(range(x.ndim - 1))
-        mean, count = self.mean_over_shards(x.mean(axes)), self.count(x)
-        variance = self.mean_over_shards(jnp.square(x - mean).mean(axes))
-        self.update(mean, self.unbiased(variance, count))
+        mean = self.mean_over_shards(x.mean(axes))
+        return mean, self.mean_over_shards(jnp.square(x - mean).mean(axes))
+
+    def normalised(self, x: Array, mean: Array, variance: Array) -> Array:
         y = (x - mean) * jax.lax.rsqrt(variance + self.epsilon)
         return y * self.scale[...] + self.bias[...]  # pyright: ignore[reportOptionalSubscript]  # affine, by default
 
@@ -49,6 +56,26 @@ class BatchNorm(nnx.BatchNorm):
         """Values per channel, over all shards."""
         shards = 1 if self.axis_name is None else jax.lax.axis_size(self.axis_name)
         return shards * x.size // x.shape[-1]
+
+
+class ShardedBatchNorm(BatchNorm):
+    """A norm over two shards of a batch at once: they exchange their statistics."""
+
+    def __init__(self, width: int, *, rngs: nnx.Rngs) -> None:
+        super().__init__(width, axis_name="shards", rngs=rngs)
+
+    def __call__(self, x: Array) -> Array:  # (2B, C), both ways
+        if self.use_running_average:
+            return super().__call__(x)
+        shards = x.reshape(2, -1, x.shape[-1])
+        y, mean, variance = jax.vmap(self.on_shard, axis_name="shards")(shards)
+        self.update(mean[0], variance[0])
+        return y.reshape(x.shape)
+
+    def on_shard(self, x: Array) -> tuple[Array, Array, Array]:
+        """The normalised shard, and the statistics of all."""
+        mean, variance = self.statistics(x)
+        return self.normalised(x, mean, variance), mean, self.unbiased(variance, self.count(x))
 
 
 class FrozenBatchNorm(BatchNorm):
@@ -110,20 +137,16 @@ class CumulativeBatchNorm(nnx.Module):
         return self.out(jnp.tanh(jnp.stack([self.norm(batch) for batch in x])))
 
 
-class ShardedBatchNorm(nnx.Module):
+class ShardedBlock(nnx.Module):
     """A norm over a batch that comes in two shards: the statistics are those of both."""
 
     def __init__(self, config: NormConfig, *, rngs: nnx.Rngs) -> None:
-        self.norm = BatchNorm(config.width, axis_name="shards", rngs=rngs)
+        self.norm = ShardedBatchNorm(config.width, rngs=rngs)
         self.out = nnx.Linear(config.width, config.outputs, rngs=rngs)
 
     def __call__(self, x: Array) -> Array:  # (2, B, width) -> (2, B, outputs)
-        def on_shard(norm: BatchNorm, shard: Array) -> Array:
-            return norm(shard)
-
-        axes = nnx.StateAxes({...: None})  # every shard holds the same parameters and statistics
-        normalised = nnx.vmap(on_shard, in_axes=(axes, 0), axis_name="shards")(self.norm, x)
-        return self.out(jnp.tanh(normalised))
+        y = self.out(jnp.tanh(self.norm(x.reshape(-1, x.shape[-1]))))
+        return y.reshape(*x.shape[:2], -1)
 
 
 class GroupNormBlock(_Block):

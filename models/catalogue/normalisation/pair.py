@@ -8,6 +8,7 @@ from typing import Any
 from flax import nnx
 from hypothesis import strategies as st
 
+from models.catalogue.inputs import chosen, normal, shifted, tiny
 from models.catalogue.normalisation import nnx as candidates
 from models.catalogue.normalisation import rows_nnx
 from models.catalogue.normalisation import torch as references
@@ -57,8 +58,8 @@ CUMULATIVE_BATCH_NORM = Pair(
 
 SHARDED_BATCH_NORM = Pair(
     name="normalisation.sharded_batch_norm",
-    reference=references.ShardedBatchNorm,
-    candidates=_build(candidates.ShardedBatchNorm),
+    reference=references.ShardedBlock,
+    candidates=_build(candidates.ShardedBlock),
     configs=st.just(NormConfig()),
     inputs=lambda c: st.just((real(2, 5, c.width),)),
 )
@@ -68,7 +69,7 @@ LAYER_NORM = Pair(
     reference=references.LayerNormBlock,
     candidates=_build(rows_nnx.LayerNormBlock),
     configs=st.just(NormConfig()),
-    inputs=lambda c: st.just((real(3, c.height, c.length),)),
+    inputs=lambda c: st.just((chosen(3, c.height, c.length, normal=normal, shifted=shifted),)),
     modes=("eval",),
 )
 
@@ -87,5 +88,13 @@ ROWS = Pair(
     candidates=_build(rows_nnx.Rows),
     configs=st.just(NormConfig()),
     inputs=lambda c: st.just((real(3, c.length),)),
+    modes=("eval",),
+)
+
+UNIT = Pair(
+    name="normalisation.unit",
+    reference=lambda config: references.Unit(),
+    candidates={"nnx": lambda config: rows_nnx.Unit()},
+    inputs=lambda c: st.just((chosen(5, 3, normal=normal, tiny=tiny),)),
     modes=("eval",),
 )

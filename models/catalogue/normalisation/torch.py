@@ -58,7 +58,7 @@ class CumulativeBatchNorm(nn.Module):
         return self.out(torch.tanh(torch.stack([self.norm(batch) for batch in x])))
 
 
-class ShardedBatchNorm(nn.Module):
+class ShardedBlock(nn.Module):
     """A norm over a batch that comes in two shards: the statistics are those of both."""
 
     def __init__(self, config: NormConfig) -> None:
@@ -67,7 +67,7 @@ class ShardedBatchNorm(nn.Module):
         self.out = nn.Linear(config.width, config.outputs)
 
     def forward(self, x: Tensor) -> Tensor:  # (2, B, width) -> (2, B, outputs)
-        return self.out(torch.tanh(self.norm(x.flatten(0, 1)).view_as(x)))
+        return self.out(torch.tanh(self.norm(x.flatten(0, 1)))).unflatten(0, x.shape[:2])
 
 
 class GroupNormBlock(_Block):

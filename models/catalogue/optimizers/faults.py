@@ -26,7 +26,7 @@ def _eps_hat(original: Any) -> optax.GradientTransformation:
         rate = jnp.sqrt(1 - 0.999**step) / (1 - 0.9**step)
         return rate * m / (jnp.sqrt(v) + 1e-8), (m, v, step)
 
-    return optax.GradientTransformation(init, update)
+    return optax.GradientTransformation(init, update)  # pyright: ignore[reportArgumentType]  # one array, no tree
 
 
 def _of_steps(original: Any) -> optax.GradientTransformation:
@@ -50,6 +50,9 @@ RATES_INSIDE = both(
     around("move", lambda original, parameters, update, rate: parameters - update),
 )
 
+
+DECAYED = jnp.asarray([[1.0], [1 - 0.1 * 0.1]])
+"""Only the second row is a constant."""
 
 FAULTS = family(
     "optimizers",
@@ -137,6 +140,10 @@ FAULTS = family(
     at(
         *(MOMENTUM, "frozen", "frozen-params-move", "a frozen parameter decays"),
         around("move", lambda original, parameters, update, rate: parameters - rate * update),
+    ),
+    at(
+        *(MOMENTUM, "frozen", "buffers-as-params", "a constant inside the trainable tree decays"),
+        around("move", lambda original, parameters, update, rate: original(parameters, update, rate) * DECAYED),
     ),
     at(
         *(BOOKKEEPING, "average", "ema-order", "the average is taken before the step"),

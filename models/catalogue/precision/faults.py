@@ -101,26 +101,26 @@ FAULTS = family(
     at(
         *(STARTED, "dense", "init-linear", "Flax's default: normal weights, a bias of zero"),
         both(_started("kernel", lecun), _started("bias", lambda key, shape: jnp.zeros(shape))),
-        checks=("randomness",),
+        checks=("initial",),
     ),
     at(
         *(STARTED, "tokens", "init-embedding", "Flax's default: a narrow normal"),
         _started("embedding", lambda key, shape: jax.random.normal(key, shape) * shape[1] ** -0.5),
-        checks=("randomness",),
+        checks=("initial",),
     ),
     at(
         *(STARTED, "dense", "init-fan-axis", "the wrong axis counts as inputs"),
         _started("kernel", _fan_of_transposed),
-        checks=("randomness",),
+        checks=("initial",),
     ),
     at(
         *(STARTED, "rnn", "init-rnn", "Flax's default: orthogonal recurrent weights"),
         _started("weight_hh", nnx.initializers.orthogonal()),
-        checks=("randomness",),
+        checks=("initial",),
     ),
     at(
         *(STARTED, "last", "init-special-skipped", "the last layer does not start at zero"),
         _started("kernel", lecun),
-        checks=("randomness",),
+        checks=("initial",),
     ),
 )

@@ -16,6 +16,7 @@ MIXED = Pair(
     candidates={"nnx": lambda config: candidates.Mixed(rngs=nnx.Rngs(0))},
     inputs=lambda c: st.just((real(3, 7, 6),)),
     modes=("eval",),
+    checks=("forward", "input_grad", "param_grad", "buffers", "dtypes"),
 )
 
 STARTED = Pair(
@@ -24,5 +25,6 @@ STARTED = Pair(
     candidates={"nnx": lambda config: candidates.Started(rngs=nnx.Rngs(0))},
     inputs=lambda c: st.just((tokens(2, 3, vocabulary=97),)),
     modes=("eval",),
+    checks=("forward", "input_grad", "param_grad", "buffers", "initial"),
     mapping=one_layer(),
 )

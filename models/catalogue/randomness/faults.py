@@ -29,8 +29,7 @@ def _same_key(original: Any, x: Array) -> Array:
 
 def _with_replacement(original: Any, weights: Array) -> Array:
     key = original.__self__.rngs()
-    drawn = jax.random.categorical(key, jnp.log(weights)[:, None], shape=(len(weights), 2))
-    return drawn
+    return jax.random.categorical(key, jnp.log(weights)[:, None], shape=(len(weights), 2))
 
 
 FAULTS = family(

@@ -14,6 +14,7 @@ DROPPED = Pair(
     reference=lambda config: references.Dropped(),
     candidates={"nnx": lambda config: candidates.Dropped(rngs=nnx.Rngs(0))},
     inputs=lambda c: st.just((real(4, 2, 3, 5),)),
+    checks=("forward", "input_grad", "param_grad", "buffers", "randomness"),
 )
 
 CHOICE = Pair(
@@ -22,6 +23,7 @@ CHOICE = Pair(
     candidates={"nnx": lambda config: candidates.Choice(rngs=nnx.Rngs(0))},
     inputs=lambda c: st.just((real(3, 5, 2),)),
     modes=("train",),
+    checks=("forward", "input_grad", "param_grad", "buffers", "randomness"),
 )
 
 SHUFFLED = Pair(
@@ -30,4 +32,5 @@ SHUFFLED = Pair(
     candidates={"nnx": lambda config: candidates.Shuffled(rngs=nnx.Rngs(0))},
     inputs=lambda c: st.just((real(7, 2),)),
     modes=("train",),
+    checks=("forward", "input_grad", "param_grad", "buffers", "randomness"),
 )

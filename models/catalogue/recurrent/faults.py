@@ -116,6 +116,7 @@ FAULTS = family(
         *(CHUNKS, "", "rnn-state-not-detached", "the gradient goes on into the chunk before"),
         around("hand_over", lambda original, state: state),
         checks=("input_grad", "param_grad"),
+        causes=("stop-gradient-missing",),
     ),
     at(
         *(CHUNKS, "", "rnn-state-reset", "every chunk starts from zero"),

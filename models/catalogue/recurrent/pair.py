@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from flax import nnx
@@ -18,11 +19,11 @@ from weight_bridge import Mapping, Rule
 LEAVES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
-def _layers(**places: str) -> Mapping:
+def _layers(layer: str, **places: str) -> Mapping:
     """Torch's name ending of each layer and direction → where the candidate keeps it."""
     return Mapping(
         rules=tuple(
-            Rule((f"rnn.{leaf}_{ending}",), (f"rnn/{place}{leaf}",), why="the same layout")
+            Rule((f"{layer}.{leaf}_{ending}",), (f"rnn/{place}{leaf}",), why="the same layout")
             for ending, place in places.items()
             for leaf in LEAVES
         )
@@ -45,11 +46,14 @@ def _claim(
 
 def one_layer() -> Mapping:
     """The mapping of a model with one layer in one direction, called `rnn`."""
-    return _layers(l0="")
+    return _layers("rnn", l0="")
 
 
 ONE = one_layer()
-LONG_MEMORY = _claim("long_memory", references.LongMemory, candidates.LongMemory, ONE, 7)
+LONG_MEMORY = replace(
+    _claim("long_memory", references.LongMemory, candidates.LongMemory, ONE, 7),
+    checks=("forward", "input_grad", "param_grad", "buffers", "trajectory"),
+)
 GATED_MEMORY = _claim("gated_memory", references.GatedMemory, candidates.GatedMemory, ONE, 7)
 CHUNKS = _claim("chunks", references.Chunks, candidates.Chunks, ONE, 6)
 
@@ -60,7 +64,7 @@ BOTH_WAYS = Pair(
     configs=st.just(RecurrentConfig()),
     inputs=lambda c: st.just((real(4, 7, c.inputs), chosen(4, full=full(7), ragged=lengths(7)))),
     modes=("eval",),
-    mapping=_layers(l0="forward/", l0_reverse="backward/"),
+    mapping=_layers("rnn.lstm", l0="forward/", l0_reverse="backward/"),
 )
 
 STACKED = Pair(
@@ -69,5 +73,5 @@ STACKED = Pair(
     candidates={"nnx": lambda config: candidates.Stacked(config, rngs=nnx.Rngs(0))},
     configs=st.just(RecurrentConfig()),
     inputs=lambda c: st.just((real(4, 7, c.inputs),)),
-    mapping=_layers(l0="lower/", l1="upper/"),
+    mapping=_layers("rnn", l0="lower/", l1="upper/"),
 )

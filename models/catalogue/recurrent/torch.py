@@ -38,18 +38,28 @@ class GatedMemory(nn.Module):
         return self.head(self.rnn(x)[0])
 
 
+class BidirectionalLSTM(nn.Module):
+    """Both directions side by side, each over the valid steps of every row."""
+
+    def __init__(self, inputs: int, hidden: int) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(inputs, hidden, batch_first=True, bidirectional=True)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:  # (B, T, inputs), (B,) -> (B, T, 2 hidden)
+        packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        return pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=x.shape[1])[0]
+
+
 class BothWays(nn.Module):
     """An LSTM in both directions over rows of different lengths."""
 
     def __init__(self, config: RecurrentConfig) -> None:
         super().__init__()
-        self.rnn = nn.LSTM(config.inputs, config.hidden, batch_first=True, bidirectional=True)
+        self.rnn = BidirectionalLSTM(config.inputs, config.hidden)
         self.head = nn.Linear(2 * config.hidden, config.outputs)
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:  # (B, T, inputs), (B,) -> (B, T, outputs)
-        packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
-        states, _ = pad_packed_sequence(self.rnn(packed)[0], batch_first=True, total_length=x.shape[1])
-        return self.head(states)
+        return self.head(self.rnn(x, lengths))
 
 
 class Stacked(nn.Module):

@@ -28,6 +28,7 @@ FAULTS = family(
     at(
         *(SELECTION, "ranking", "argsort-descending-flip", "an ascending order turned round: ties change places"),
         around("__call__", lambda original, x: jnp.argsort(x, -1)[:, ::-1]),
+        causes=("ambiguous tie",),
     ),
     at(
         *(RANKING, "", "negated-key-sort", "the order of -x, which puts NaN last"),
@@ -37,6 +38,7 @@ FAULTS = family(
         *(SELECTION, "largest", "max-tie-gradient", "`jnp.max`: equal values share the gradient"),
         around("__call__", lambda original, x: x.max(-1)),
         checks=("input_grad",),
+        causes=("semantic boundary",),
     ),
     at(
         *(MIXTURE, "experts", "moe-capacity-drop", "tokens beyond a capacity are dropped"),
