@@ -18,7 +18,7 @@ from parity.formats import UNIT_ROUNDOFF, Precision
 from parity.pair import Mode
 from parity.record import Arrays
 from parity.report import Divergence, ModuleError
-from parity.tolerance import MODULE_BOUND, REFERENCE_FACTOR, ROUNDINGS
+from parity.tolerance import MODULE_BOUND, REFERENCE_FACTOR, ROUNDINGS, TRIFLE
 from parity.trace import Trace
 from parity.twins import Twin, twins, worst
 
@@ -140,7 +140,10 @@ def _located(traced: Traced, check: str) -> Located:
 
 def _forward(traced: Traced, check: str) -> Located:
     """By the outputs of every module on the reference's input."""
-    twin = _deepest(traced.root, lambda t: t.own > _limit(traced, t), lambda t: _contradicted(t, traced.root))
+    def own(twin: Twin) -> float:
+        return 0.0 if twin.own > MODULE_BOUND and _contradicted(twin, traced.root) else twin.own
+
+    twin = _deepest(traced.root, own, lambda t: _limit(traced, t))
     wrong = twin.own > _limit(traced, twin)
     depth = tuple(
         ModuleError(t.reference.name, t.candidate.name, t.own, t.carried)
@@ -163,7 +166,7 @@ def _backward(traced: Traced, check: str) -> Located:
             found[order] = expected, observed, worst(expected, observed, traced.precision)
         return found[order]
 
-    twin = _deepest(traced.root, lambda t: compared(t)[2] > _limit(traced, t), lambda t: False)
+    twin = _deepest(traced.root, lambda t: compared(t)[2], lambda t: _limit(traced, t))
     expected, observed, error = compared(twin)
     depth = tuple(
         ModuleError(t.reference.name, t.candidate.name, found[t.reference.order][2], t.carried)
@@ -188,11 +191,11 @@ def _buffers(traced: Traced, check: str) -> Located:
     assert plan is not None
     expected, observed = _named(plan, wrong), _named(plan, {p: record[p] for p in wrong if p in record})
 
-    def owns(twin: Twin) -> bool:
-        return any(name.startswith(f"{twin.reference.name}.") for name in expected)
+    def owned(twin: Twin) -> float:
+        return float(any(name.startswith(f"{twin.reference.name}.") for name in expected))
 
-    twin = _deepest(traced.root, owns, lambda t: False)
-    held = {n: v for n, v in expected.items() if owns(twin) is False or n.startswith(twin.reference.name)}
+    twin = _deepest(traced.root, owned, lambda t: 0.0)
+    held = {n: v for n, v in expected.items() if not owned(twin) or n.startswith(twin.reference.name)}
     seen = {name: value for name, value in observed.items() if name in held}
     error = worst(held, seen, traced.precision)
     divergence = Divergence(check, twin.reference.name, twin.candidate.name, True, error)
@@ -221,12 +224,20 @@ def _named(plan: weight_bridge.Plan, leaves: Arrays) -> dict[str, np.ndarray]:
     return named
 
 
-def _deepest(twin: Twin, wrong: Callable[[Twin], bool], excused: Callable[[Twin], bool]) -> Twin:
-    """The first wrong pair, in the reference's order, that has no wrong pair inside."""
-    for child in twin.children:
-        if wrong(child) and not excused(child):
-            return _deepest(child, wrong, excused)
-    return twin
+def _deepest(twin: Twin, error: Callable[[Twin], float], limit: Callable[[Twin], float]) -> Twin:
+    """The first wrong pair, in the reference's order, that has no wrong pair inside and is no mere trifle.
+
+    Where one module errs a thousand times as much as another, the other is a rounding that the candidate makes on
+    purpose, such as a layer that computes in float32.
+    """
+
+    def innermost(outer: Twin) -> list[Twin]:
+        wrong = [child for child in outer.children if error(child) > limit(child)]
+        return [found for child in wrong for found in innermost(child)] or [outer]
+
+    found = innermost(twin)
+    largest = max(error(one) for one in found)
+    return next(one for one in found if error(one) >= TRIFLE * largest)
 
 
 def _contradicted(twin: Twin, root: Twin) -> bool:

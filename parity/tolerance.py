@@ -82,6 +82,9 @@ SAME_VALUES = 1e-9
 EXPLAINED = 0.9
 """Share of an error that must vanish under a suspected mistake before the mistake is called its cause."""
 
+TRIFLE = 1e-3
+"""A module whose own error is under this share of another's is not what makes a comparison fail."""
+
 FITTED = 0.999
 """The same where a number was searched for: what has a parameter explains some of anything."""
 

@@ -12,6 +12,9 @@ from torch import Tensor
 from parity.backends.torch_rewrite import Op
 from parity.explain.suspect import Family, Hypothesis, at, dialled
 
+MOST_FACTORS = 80
+"""Calls that are tried with a factor."""
+
 TINY = 1e-2
 """A constant added below this is there to keep a divisor from zero."""
 
@@ -22,10 +25,13 @@ def constant(op: Op) -> Iterator[Hypothesis]:
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             continue
         cause, positive = "constant-differs", value > 0
+        other = op.args[1 - place] if len(op.args) > 1 else None
         if op.name in ("add", "clamp") and 0 < value < TINY:
             cause = "norm-epsilon"
         elif op.name in ("rpow", "pow") and value > 100:
             cause = "rope-base"
+        elif op.name == "mul" and isinstance(other, Tensor) and "Embedding" in str(other.grad_fn):
+            cause = "embedding-scale"
         guesses = (value / 2, value * 2, 1.0, *((1e-5, 1e-6, 1e-8, 1e-12, 1e-3) if cause == "norm-epsilon" else ()))
         guesses = (*guesses, *((1e4, 5e5, 1e6, 1e5) if cause == "rope-base" else ()))
         name = "eps" if cause == "norm-epsilon" else f"constant of {op.name}"
@@ -76,6 +82,19 @@ def _with(op: Op, place: int, value: float) -> Any:
     return op.function(*args, **op.kwargs)
 
 
+def scaled(op: Op) -> Iterator[Hypothesis]:
+    """A factor that nobody asked for on the result of a call."""
+    if isinstance(op.result, Tensor) and op.result.is_floating_point():
+        name = f"factor on {op.name}"
+        yield dialled(op, "constant-factor", name, 1.0, (0.5, 2.0, -1.0), lambda o, v: o.again() * v, positive=False)
+
+
+def every(ops: tuple[Op, ...]) -> Iterator[Hypothesis]:
+    """The same for all calls."""
+    for op in ops[:MOST_FACTORS]:
+        yield from scaled(op)
+
+
 FAMILY = Family(
     "arithmetic",
     {
@@ -85,3 +104,6 @@ FAMILY = Family(
         **dict.fromkeys(("log1p", "expm1"), small),
     },
 )
+
+FACTORS = Family("factors", {}, every)
+"""The last resort before a mere description."""

@@ -32,6 +32,9 @@ def stops(ops: tuple[Op, ...]) -> Iterator[Hypothesis]:
         smooth = [i for i, a in enumerate(op.args) if isinstance(a, Tensor) and a.is_floating_point()]
         if op.name in _QUIET or op.name.startswith(("get ", "_")):
             continue
+        if isinstance(op.result, Tensor) and op.result.requires_grad:
+            detail = f"the gradient is stopped at the result of {op.name}"
+            yield at(op, "stop-gradient-extra", lambda o: o.again().detach(), detail)
         for place in smooth:
             which = f"argument {place + 1} of " if len(smooth) > 1 else "the input of "
             detail = f"the gradient is stopped at {which}{op.name}"

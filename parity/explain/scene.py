@@ -28,6 +28,7 @@ class Scene:
       expected: what the reference does.
       observed: what the candidate does on the same input.
       ops: torch functions that the reference calls there.
+      suspected: those among them that lie in no module inside which is right by itself.
       readings: settings of the candidate's modules there.
       rerun: the reference's answer under an edit.
       error: relative error of the candidate.
@@ -39,6 +40,7 @@ class Scene:
     expected: Arrays
     observed: Arrays
     ops: tuple[Op, ...]
+    suspected: tuple[Op, ...]
     readings: tuple[Reading, ...]
     rerun: Callable[[Edit], Arrays]
     error: float
@@ -62,6 +64,8 @@ class Scene:
             found = {**records[0].outputs, **(_gradients(records) if gradients else records[0].buffers)}
             return {name: found[name] for name in expected if name in found}
 
+        right = tuple(child.reference.name for child in twin.children)
+        ops = _ops(call)
         inside = [twin.candidate, *located.candidate.inside(twin.candidate)]
         return cls(
             check,
@@ -69,7 +73,8 @@ class Scene:
             call.kind,
             expected,
             {**seen, **located.observed},
-            _ops(call),
+            ops,
+            tuple(op for op in ops if not any(op.owner == name or op.owner.startswith(f"{name}.") for name in right)),
             readings((c.name, c.module) for c in inside),
             rerun,
             located.divergence.error,
