@@ -16,7 +16,10 @@ from parity.explain.suspect import Dial, Hypothesis, Setting, Suspect
 from parity.report import Cause
 from parity.tolerance import EXACT, EXPLAINED, FITTED, NOISE
 
-REFUSED = (RuntimeError, ValueError, TypeError, IndexError, AssertionError, NotImplementedError, AttributeError)
+REFUSED = (
+    *(RuntimeError, ValueError, TypeError, LookupError, ArithmeticError, AssertionError),
+    *(NotImplementedError, AttributeError),
+)
 """What a recomputation may raise where the suspected mistake is impossible, such as an axis that is not there."""
 
 MOST_RUNS = 1500
