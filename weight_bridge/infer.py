@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from collections.abc import Mapping as AnyMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from weight_bridge._errors import Misfit, Undecided
 from weight_bridge.checkpoint import Checkpoint
-from weight_bridge.conventions import draft
+from weight_bridge.consistency import consistent
+from weight_bridge.conventions import draft, refusals
+from weight_bridge.conventions.cells import source_cells, target_cells
+from weight_bridge.conventions.packing import crossed
+from weight_bridge.conventions.regrouping import regrouped
+from weight_bridge.conventions.reparametrization import effective
 from weight_bridge.mapping import Mapping, Pairing, Rule, fill, match
 from weight_bridge.names import align
-from weight_bridge.pairing import Match, Pairs, Tie, pair
+from weight_bridge.pairing import Match, Question, Tie, pair
+from weight_bridge.stacking import stacked
 from weight_bridge.structure import Layer, Target
-from weight_bridge.units import Unit, source_units, target_units
+from weight_bridge.units import Tensors, Unit, cut, source_tensors, target_tensors
 
 
 @dataclass(frozen=True)
@@ -24,11 +30,46 @@ class Inference:
       rules: one per tensor or group of tensors, concrete.
       problems: what was refused, one line each.
       explained: names and paths that the problems already account for.
+      notes: what the rules do not show and a port has to heed.
     """
 
     rules: tuple[Rule, ...]
     problems: tuple[str, ...]
     explained: frozenset[str]
+    notes: tuple[str, ...]
+
+
+@dataclass
+class _Open:
+    """Both sides' units that are not settled yet, what was found for the others, and what is wrong with the rest."""
+
+    sources: list[Unit]
+    targets: list[Unit]
+    matches: list[Match] = field(default_factory=list[Match])
+    problems: list[str] = field(default_factory=list[str])
+    explained: dict[str, None] = field(default_factory=dict[str, None])
+    compounds: tuple[list[Unit], list[Unit]] = ([], [])
+    ties: list[Tie] = field(default_factory=list[Tie])
+    questions: list[Question] = field(default_factory=list[Question])
+
+    def settle(self, matches: Iterable[Match]) -> None:
+        """Takes matches over, and their units off both lists."""
+        found = list(matches)
+        used = {id(atom) for one in found for unit in (one.source, one.target) for atom in (unit, *unit.atoms)}
+        self.matches += found
+        self.sources = [unit for unit in self.sources if id(unit) not in used]
+        self.targets = [unit for unit in self.targets if id(unit) not in used]
+
+    def are_open(self, *units: Unit) -> bool:
+        """Whether none of some units is settled or explained."""
+        free = {name for unit in (*self.sources, *self.targets) for name in unit.names} - set(self.explained)
+        return all(name in free for unit in units for name in unit.names)
+
+    def refuse(self, line: str, *units: Unit) -> None:
+        """Adds a problem that accounts for everything in some units."""
+        if line not in self.problems:
+            self.problems.append(line)
+        self.explained.update(dict.fromkeys(name for unit in units for name in unit.names))
 
 
 def infer(
@@ -53,22 +94,29 @@ def infer(
     Returns:
       Rules and problems; nothing is raised, so that the plan can tell everything at once.
     """
-    wanted = set(paths)
-    sources = source_units(checkpoint, layers, names)
-    targets = target_units(target, (leaf for leaf in target.leaves if leaf.path in wanted))
-    written, problems = _written(mapping.layers, sources, targets)
-    taken = {id(unit) for found in written for unit in (found.source, found.target)}
-    sources = [unit for unit in sources if id(unit) not in taken]
-    targets = [unit for unit in targets if id(unit) not in taken]
-    pairs = pair(sources, targets)
-    settled = {id(unit) for found in pairs.matches for unit in (found.source, found.target)}
-    rest = [unit for unit in sources if id(unit) not in settled], [unit for unit in targets if id(unit) not in settled]
-    explained: dict[str, None] = {}
-    problems += [*pairs.undecided, *_wrong_shapes(*rest, explained), *_ties(pairs, explained)]
-    for line in pairs.undecided:
-        explained.update(dict.fromkeys(_mentioned(line, rest)))
-    rules = [rule for found in (*written, *pairs.matches) for rule in _rules(found)]
-    return Inference(tuple(rules), tuple(problems), frozenset(explained))
+    names, wanted = tuple(names), set(paths)
+    if (adapters := refusals.adapters(names)) is not None:
+        return Inference((), (adapters[0],), frozenset({*adapters[1], *wanted}), ())
+    theirs = regrouped(target_tensors(target, (leaf for leaf in target.leaves if leaf.path in wanted)))
+    kept = frozenset(label for members in theirs.owners.values() for label in members)
+    ours = effective(source_tensors(checkpoint, layers, names), kept)
+    rest = _Open(cut(ours), cut(theirs))
+    cells = source_cells(rest.sources), target_cells(rest.targets, target.layers)
+    groups = crossed(rest.sources, rest.targets, ours.layer, theirs.layer)
+    rest.compounds = [*cells[0], *groups[0]], [*cells[1], *groups[1]]
+    _take_written(rest, mapping.layers)
+    rest.settle(pair(*rest.compounds).matches)
+    found = pair(rest.sources, rest.targets)
+    rest.settle(found.matches)
+    stacks, questions = stacked(rest.sources, rest.targets)
+    rest.settle(stacks)
+    rest.matches, unlike = consistent(rest.matches)
+    rest.questions, rest.ties = [*found.questions, *questions], [*found.ties]
+    for question in unlike:
+        rest.refuse(question.line, question.source, question.target)
+    _explain(rest, ours, theirs)
+    rules = [rule for found in rest.matches for rule in _rules(found)]
+    return Inference(tuple(rules), tuple(rest.problems), frozenset(rest.explained), _notes(rest.matches))
 
 
 def _rules(found: Match) -> list[Rule]:
@@ -85,44 +133,84 @@ def _rules(found: Match) -> list[Rule]:
     ]
 
 
-def _written(pairings: Iterable[Pairing], sources: list[Unit], targets: list[Unit]) -> tuple[list[Match], list[str]]:
-    """Matches that a mapping's `[[layer]]` entries state."""
-    places = {unit.where: unit for unit in targets}
-    found: list[Match] = []
-    problems: list[str] = []
+def _notes(matches: Iterable[Match]) -> tuple[str, ...]:
+    """What the conventions have to say, once for all layers of which it holds."""
+    places: dict[str, list[str]] = {}
+    for found in matches:
+        for note in (note for part in found.drafts for note in part.notes):
+            places.setdefault(note, []).append(found.source.where or "the checkpoint")
+    return tuple(
+        f"{', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}: {note}"
+        for note, names in places.items()
+    )
+
+
+def _take_written(rest: _Open, pairings: Iterable[Pairing]) -> None:
+    """Settles what a mapping's `[[layer]]` entries state; a gathered layer goes before its parts."""
+    theirs = [*rest.compounds[1], *rest.targets]
     for pairing in pairings:
-        hits = [(unit, variables) for unit in sources if (variables := match(pairing.source, unit.where)) is not None]
+        hits = [
+            (unit, variables)
+            for unit in (*rest.compounds[0], *rest.sources)
+            if (variables := match(pairing.source, unit.where)) is not None
+        ]
         if not hits:
-            problems.append(f"[[layer]] {pairing.source}: no layer of the checkpoint has that name")
+            rest.problems.append(f"[[layer]] {pairing.source}: no layer of the checkpoint has that name")
         for unit, variables in hits:
             where = fill(pairing.target, variables)
-            if where not in places:
-                problems.append(f"[[layer]] {pairing.target}: the target has no layer {where}")
+            places = [other for other in theirs if other.where == where]
+            if not places:
+                rest.problems.append(f"[[layer]] {pairing.target}: the target has no layer {where}")
                 continue
+            other = next((place for place in places if place.family == unit.family), places[0])
             try:
-                found.append(Match(unit, places[where], draft(unit, places[where]), True, "paired by the mapping"))
+                rest.settle([Match(unit, other, draft(unit, other), True, "paired by the mapping")])
             except Misfit as misfit:
-                problems.append(f"[[layer]] {pairing.source}: {misfit}")
-    return found, problems
+                rest.refuse(f"[[layer]] {pairing.source}: {misfit}", unit, other)
+    settled = {id(atom) for found in rest.matches for unit in (found.source, found.target) for atom in unit.atoms}
+    for side in rest.compounds:
+        side[:] = [unit for unit in side if not settled & {id(atom) for atom in unit.atoms}]
 
 
-def _wrong_shapes(sources: list[Unit], targets: list[Unit], explained: dict[str, None]) -> list[str]:
-    """Units whose names agree and whose shapes or types do not: the likeliest mistake, told as such."""
-    lines: list[str] = []
-    for target in targets:
-        near = [unit for unit in sources if _same_name(unit, target)]
-        if len(near) != 1:
-            continue
-        try:
-            draft(near[0], target)
-        except Undecided:
-            continue
-        except Misfit as misfit:
-            lines.append(str(misfit))
-            explained.update(
-                dict.fromkeys(member.key for unit in (near[0], target) for member in unit.members.values())
+def _explain(rest: _Open, ours: Tensors, theirs: Tensors) -> None:
+    """Refuses what is left where more can be said than that it is left: the likeliest reason first."""
+    for question in rest.questions:
+        if rest.are_open(question.source, question.target):
+            rest.refuse(question.line, question.source, question.target)
+    _tell_misfits(rest, *rest.compounds)
+    _tell_misfits(rest, rest.sources, rest.targets)
+    for tie in rest.ties:
+        units = (*tie.targets, *tie.sources)
+        if any(rest.are_open(unit) for unit in units):
+            rest.refuse(_tie_line(tie), *units)
+    for unit in (*rest.sources, *rest.targets):
+        for member in unit.members.values():
+            mine = unit.side == "source"
+            line = (
+                refusals.of_tensor(unit.owner, member.label, ours.layer(unit.owner), ours)
+                if mine
+                else refusals.of_leaf(unit.owner, member.label, theirs.layer(unit.owner))
             )
-    return lines
+            if line and member.key not in rest.explained:
+                rest.refuse(f"{member.key}: {line}", unit)
+
+
+def _tell_misfits(rest: _Open, sources: Sequence[Unit], targets: Sequence[Unit]) -> None:
+    """Units whose names agree and whose shapes or types do not: the likeliest mistake, told as such."""
+    for target in targets:
+        if not rest.are_open(target):
+            continue
+        alike = [unit for unit in sources if unit.family == target.family and rest.are_open(unit)]
+        near = [unit for unit in alike if _same_name(unit, target)]
+        if len(near) != 1:
+            near = alike if target.family is not None and len(alike) == 1 else []
+        for unit in near:
+            try:
+                draft(unit, target)
+            except Undecided:
+                continue
+            except Misfit as misfit:
+                rest.refuse(str(misfit), unit, target)
 
 
 def _same_name(source: Unit, target: Unit) -> bool:
@@ -131,26 +219,7 @@ def _same_name(source: Unit, target: Unit) -> bool:
     return same and not way.exchanged and way.cost < 2
 
 
-def _ties(pairs: Pairs, explained: dict[str, None]) -> list[str]:
-    """One line per tie, with the candidates."""
-    lines: list[str] = []
-    for tie in pairs.ties:
-        units = (*tie.targets, *tie.sources)
-        keys = [member.key for unit in units for member in unit.members.values()]
-        if all(key in explained for key in keys):
-            continue
-        explained.update(dict.fromkeys(keys))
-        lines.append(_tie_line(tie))
-    return lines
-
-
 def _tie_line(tie: Tie) -> str:
     wanted = ", ".join(f"{unit.main.key} {list(unit.main.spec.shape)}" for unit in tie.targets)
     candidates = ", ".join(f"{unit.main.key} {list(unit.main.spec.shape)}" for unit in tie.sources)
     return f"{wanted}: ambiguous, nothing decides between {candidates}; a [[layer]] or [[rule]] of --mapping can"
-
-
-def _mentioned(line: str, rest: tuple[list[Unit], list[Unit]]) -> list[str]:
-    """Every tensor of the units of which a line names the main one."""
-    named = set(line.replace(":", " ").split())
-    return [m.key for units in rest for unit in units if unit.main.key in named for m in unit.members.values()]

@@ -8,6 +8,7 @@ hardly.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -16,13 +17,17 @@ Tokens = tuple[str, ...]
 # One spelling for words that ports exchange freely.
 _SPELLING = {
     "query": "q", "key": "k", "value": "v", "output": "out", "o": "out",
+    "wq": "q", "wk": "k", "wv": "v", "wo": "out", "wqkv": "qkv", "fwd": "forward", "bwd": "backward",
+    "reverse": "backward",
     "attention": "attn", "projection": "proj", "embedding": "embed", "embeddings": "embed", "emb": "embed",
     "fc": "linear", "dense": "linear", "lin": "linear", "convolution": "conv", "decoder": "dec", "encoder": "enc",
     "ln": "norm", "layernorm": "norm", "bn": "norm", "batchnorm": "norm", "rmsnorm": "norm",
     "ffn": "mlp", "feedforward": "mlp", "block": "blocks", "layer": "layers",
 }  # fmt: skip
 # Words that frameworks and authors wrap around the same children.
-CONTAINERS = frozenset({"layers", "blocks", "modules", "module", "list", "model", "net", "cell", "children"})
+CONTAINERS = frozenset(
+    {"layers", "layer", "layer_instance", "blocks", "modules", "module", "list", "model", "net", "cell", "children"}
+)
 
 _CONTAINER, _WORD, _EXCHANGE, _NUMBER = 0.25, 1.0, 1.5, 4.0
 
@@ -42,6 +47,26 @@ def tokens(parts: tuple[str, ...]) -> Tokens:
         word = snake.removesuffix(number).rstrip("_")
         found += [piece for piece in (word, str(int(number)) if number else "") if piece]
     return tuple(found)
+
+
+def numbered(owners: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], Tokens]:
+    """Returns each name's words and numbers; the first of a row `linear`, `linear_1`, `linear_2` counts as number 0.
+
+    Example:
+      >>> list(numbered([("mlp", "linear"), ("mlp", "linear_1")]).values())
+      [('mlp', 'linear', '0'), ('mlp', 'linear', '1')]
+    """
+    names = list(owners)
+    places = {name[:end] for name in names for end in range(1, len(name) + 1)}
+    first = {
+        place
+        for place in places
+        if (*place[:-1], f"{place[-1]}_1") in places and (*place[:-1], f"{place[-1]}_0") not in places
+    }
+    return {
+        name: tokens(tuple(f"{part}_0" if name[: end + 1] in first else part for end, part in enumerate(name)))
+        for name in names
+    }
 
 
 @lru_cache(maxsize=65536)

@@ -47,12 +47,21 @@ class Tie:
 
 
 @dataclass(frozen=True)
+class Question:
+    """Two units that correspond in more than one way, and the line that says so."""
+
+    source: Unit
+    target: Unit
+    line: str
+
+
+@dataclass(frozen=True)
 class Pairs:
     """Outcome of pairing: what is settled, what is open between candidates, what fits in no way that can be chosen."""
 
     matches: tuple[Match, ...]
     ties: tuple[Tie, ...]
-    undecided: tuple[str, ...]
+    questions: tuple[Question, ...]
 
 
 @dataclass(frozen=True)
@@ -72,11 +81,11 @@ def pair(sources: Sequence[Unit], targets: Sequence[Unit]) -> Pairs:
       targets: every unit of the model that is not settled by rules.
 
     Returns:
-      Matches, ties and undecided layouts.
+      Matches, ties and open questions.
     """
     ours, theirs = Numbering(sources), Numbering(targets)
     fits = _Fits()
-    undecided: dict[str, None] = {}
+    questions: list[Question] = []
     costs: dict[int, dict[int, Distance]] = {}
     by_bucket: dict[object, list[int]] = defaultdict(list)
     for i, source in enumerate(sources):
@@ -95,12 +104,12 @@ def pair(sources: Sequence[Unit], targets: Sequence[Unit]) -> Pairs:
         try:
             drafts = draft(sources[i], targets[j])
         except Undecided as open_question:
-            undecided[str(open_question)] = None
+            questions.append(Question(sources[i], targets[j], str(open_question)))
             continue
         alone = len(costs[j]) == 1 and sum(i in row for row in costs.values()) == 1
         solid, why = _told(costs[j][i], alone=alone)
         settled.append(Match(sources[i], targets[j], drafts, solid, why))
-    return Pairs(tuple(settled), ties, tuple(undecided))
+    return Pairs(tuple(settled), ties, tuple(questions))
 
 
 class Numbering:

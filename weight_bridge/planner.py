@@ -94,7 +94,14 @@ def make_plan(
     unfilled += _empty(draft, [p for p in paths if p not in draft.filled])
     _refuse(draft)
     steps = sorted(draft.steps, key=lambda step: natural(step.targets[0]))
-    return Plan((checkpoint.origin, target.origin), tuple(steps), tuple(ignored), tuple(unfilled), checkpoint.ties())
+    return Plan(
+        (checkpoint.origin, target.origin),
+        tuple(steps),
+        tuple(ignored),
+        tuple(unfilled),
+        checkpoint.ties(),
+        inferred.notes,
+    )
 
 
 def _expand(draft: _Draft, rule: Rule) -> None:

@@ -16,22 +16,13 @@ from weight_bridge.structure import Layer, Leaf, Target, library_kind, simple_op
 from weight_bridge.tree_jax import device_array
 
 LIBRARIES = {"equinox.nn": "equinox"}
-# What each of a layer's state entries holds, in the order of its arrays.
-STATE = {
-    "ema_state_index": ("mean", "var"),
-    "batch_state_index": ("mean", "var"),
-    "batch_counter": ("counter",),
-    "ema_first_time_index": ("first_time",),
-    "uv_index": ("left", "right"),
-}
-
 Keys = tuple[Any, ...]
 
 
 def describe(model: Any, origin: str) -> Target:
     """Returns the target of an Equinox module, or of `(module, State)`; see `weight_bridge.tree.Library`."""
     flat = dict(_arrays(model))
-    leaves = tuple(_leaf(path, keys, array) for path, (keys, array) in flat.items())
+    leaves = tuple(_leaf(path, *found) for path, found in flat.items())
     module = model[0] if isinstance(model, tuple) else model
     layers = {tuple(map(str, path)): _layer(value) for path, value in _modules((), module)}
 
@@ -50,15 +41,15 @@ def take_apart(model: Any) -> tuple[Any, Callable[[Any], Any]]:
 def fill(model: Any, arrays: Any) -> Any:
     """Returns the module that was assembled; a leaf left without an array is refused."""
     del model
-    if left := [path for path, (_, array) in _arrays(arrays) if isinstance(array, jax.ShapeDtypeStruct)]:
+    if left := [path for path, (_, array, _) in _arrays(arrays) if isinstance(array, jax.ShapeDtypeStruct)]:
         raise ConversionError(
             "the module would keep shapes in place of arrays; build it with values to allow that", left
         )
     return arrays
 
 
-def _arrays(model: Any) -> Iterator[tuple[str, tuple[Keys, Any]]]:
-    """Path → keys and array; an entry of a `State` stands at the place of its index in the module."""
+def _arrays(model: Any) -> Iterator[tuple[str, tuple[Keys, Any, bool]]]:
+    """Path → keys, array, whether it is state; an entry of a `State` stands at its index's place in the module."""
     module, state = model if isinstance(model, tuple) else (model, None)
     for keys, node in jax.tree_util.tree_flatten_with_path(module, is_leaf=_is_index)[0]:
         place = tuple(map(_key, keys))
@@ -66,9 +57,9 @@ def _arrays(model: Any) -> Iterator[tuple[str, tuple[Keys, Any]]]:
             entry = node.init if state is None else _entries(state)[node.marker]
             for number, array in enumerate(jax.tree.leaves(entry)):
                 if _is_array(array):
-                    yield "/".join((*place, str(number))), ((*place, number), array)
+                    yield "/".join((*place, str(number))), ((*place, number), array, True)
         elif _is_array(node):
-            yield "/".join(place), (place, node)
+            yield "/".join(place), (place, node, False)
 
 
 def _replaced(model: Any, arrays: Mapping[str, Any]) -> Any:
@@ -121,13 +112,10 @@ def _key(key: Any) -> str:
     return str(key)
 
 
-def _leaf(path: str, keys: Keys, array: Any) -> Leaf:
+def _leaf(path: str, keys: Keys, array: Any, buffer: bool) -> Leaf:
     spec = Spec(tuple(array.shape), dtype_name(array.dtype))
     *owner, label = map(str, keys)
-    stored = STATE.get(owner[-1]) if owner else None
-    if stored is not None:
-        return Leaf(path, spec, tuple(owner[:-1]), stored[int(label)], buffer=True)
-    return Leaf(path, spec, tuple(owner), label)
+    return Leaf(path, spec, tuple(owner), label, buffer=buffer)
 
 
 def _modules(path: Keys, value: Any) -> Iterator[tuple[Keys, Any]]:

@@ -27,7 +27,7 @@ def describe(model: Any, origin: str) -> Target:
     Example inputs are one array, a tuple of positional arguments, or a dict of keyword arguments.
     """
     module, inputs = model
-    layers: dict[tuple[str, ...], Layer] = {(): _layer(module)}
+    layers: dict[tuple[str, ...], Layer] = {}
 
     def observe(call: Any, args: Any, kwargs: Any, context: Any) -> Any:
         layers[tuple(context.module.path)] = _layer(context.module)
@@ -35,6 +35,7 @@ def describe(model: Any, origin: str) -> Target:
 
     with linen.intercept_methods(observe):
         variables = _abstract_init(module, inputs)
+    layers[()] = _layer(module)  # modules that are called unbound have no place of their own
     flat = traverse_util.flatten_dict(variables)
     leaves = tuple(_leaf(keys, _unboxed(value)) for keys, value in flat.items() if keys[0] not in TRANSIENT)
     return Target(origin, leaves, layers, _assemble)

@@ -113,8 +113,9 @@ def test_every_entry_that_cannot_be_used_is_listed() -> None:
     with pytest.raises(MappingError) as refused:
         loads(UNUSABLE, "m.toml")
     known = (
-        "agree, beside, cast, concat, copy, each, flip, identity, lead, permute, pick, reorder, reshape, split, "
-        "stack, sum, unstack"
+        "agree, beside, blank, cast, combine, concat, copy, drop, each, fill, flatten, flip, identity, lead, "
+        "lengthanddirection, permute, pick, regroup, reorder, reshape, shift, singularvectors, spectralnorm, split, "
+        "stack, sum, unflatten, unstack, vacant, weightnorm"
     )
     assert str(refused.value).splitlines() == [
         "mapping m.toml: entries cannot be used",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from weight_bridge._errors import Misfit, MisfitError, Undecided
 from weight_bridge.spec import Spec
@@ -27,6 +27,10 @@ class Draft:
       transform: from sources to targets.
       proved: whether the layer types leave no other transform.
       why: the evidence, for people.
+      departs: whether a known departure from the convention was taken, because only that fits; None where there is
+        none to take.
+      otherwise: what that departure would be, where it fits as well as the convention does.
+      notes: what the tensors do not show and a port has to heed.
     """
 
     sources: tuple[str, ...]
@@ -34,6 +38,9 @@ class Draft:
     transform: Transform
     proved: bool
     why: str
+    departs: bool | None = None
+    otherwise: Transform | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,21 +81,25 @@ class LayoutFamily(Family):
       kinds: the layer kinds that belong to it.
       layouts: unit and role → the layouts that are possible there, one where the type is known.
       check: raises `Misfit` where options of the two layers rule each other out.
+      notes: what a port of the one layer to the other has to heed beside its tensors.
     """
 
     name: str
     kinds: frozenset[str]
     layouts: Callable[[Unit, str], tuple[Layout, ...]]
     check: Callable[[Unit, Unit], None] = lambda _source, _target: None
+    notes: Callable[[Unit, Unit], tuple[str, ...]] = lambda _source, _target: ()
 
     def draft(self, source: Unit, target: Unit) -> tuple[Draft, ...]:
         self.check(source, target)
         shared = [role for role in target.members if role in source.members]
         if not shared:
             raise Misfit(f"{source.main.key} and {target.main.key} share no role")
-        return tuple(self._role(role, source, target) for role in shared)
+        first, *others = [self.one(role, source, target) for role in shared]
+        return (replace(first, notes=self.notes(source, target)), *others)
 
-    def _role(self, role: str, source: Unit, target: Unit) -> Draft:
+    def one(self, role: str, source: Unit, target: Unit) -> Draft:
+        """Returns the draft for one role that both have."""
         ours, theirs = source.members[role], target.members[role]
         ways = [
             _Way(way, before.exception or after.exception, (before.name, after.name))
@@ -106,7 +117,12 @@ class LayoutFamily(Family):
             raise Undecided(f"{question}? neither layer types nor shapes nor names decide")
         forced = len({str(way.transform) for way in fits}) == 1
         proved, why = _evidence(source, target, forced=forced, stored=plain[0].names)
-        return Draft((ours.key,), (theirs.key,), plain[0].transform, proved, why)
+        other = next((way.transform for way in fits if way.exception and way.transform != plain[0].transform), None)
+        whole = chain(ours.made, plain[0].transform)
+        if ours.inputs:
+            why = f"computed from {' and '.join(name.rsplit('.', 1)[-1] for name in ours.inputs)}; {why}"
+        departs = plain[0].exception if any(way.exception for way in ways) else None
+        return Draft(ours.names, (theirs.key,), whole, proved, why, departs, other and chain(ours.made, other))
 
 
 @dataclass(frozen=True)
@@ -148,13 +164,15 @@ def _fitted(way: Transform, ours: Spec, theirs: Spec) -> Transform | None:
         return None
     if found.shape == theirs.shape:
         return way
-    if sum(size != 1 for size in ours.shape) <= 1 and found.size == theirs.size and _dense(found) == _dense(theirs):
+    thin = sum(size != 1 for size in ours.shape) <= 1
+    if thin and found.size == theirs.size and dense(found.shape) == dense(theirs.shape):
         return chain(way, Reshape(theirs.shape))
     return None
 
 
-def _dense(spec: Spec) -> tuple[int, ...]:
-    return tuple(size for size in spec.shape if size != 1)
+def dense(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Returns a shape without its axes of one."""
+    return tuple(size for size in shape if size != 1)
 
 
 def _evidence(source: Unit, target: Unit, *, forced: bool, stored: tuple[str, str]) -> tuple[bool, str]:

@@ -5,12 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from weight_bridge._errors import Misfit
-from weight_bridge.conventions.family import Draft, Family, wrong_shape
-from weight_bridge.transforms import Identity, Reshape
+from weight_bridge.conventions.family import Draft, Family, dense, wrong_shape
+from weight_bridge.transforms import Identity, Reshape, chain
 from weight_bridge.units import VALUE, Unit
 
 # Labels under which a layer may hold what the other side keeps bare.
 TABLES = frozenset({"weight", "embedding", "embeddings"})
+# Library classes that users derive from and that hold no tensor of their own: what stands in one is the user's.
+CONTAINERS = frozenset(
+    {f"torch.{name}" for name in ("Sequential", "ModuleList", "ModuleDict", "RNNBase", "RNNCellBase")}
+    | {"nnx.List", "nnx.RNNCellBase", "linen.RNNCellBase", "linen.Sequential", "equinox.Sequential", "equinox.Lambda"}
+)
 
 
 @dataclass(frozen=True)
@@ -31,25 +36,23 @@ class BareParameter(Family):
             _refuse_inside_layer(source)
         if ours.spec.shape == theirs.spec.shape:
             transform = Identity()
-        elif _dense(ours.spec.shape) == _dense(theirs.spec.shape):
+        elif dense(ours.spec.shape) == dense(theirs.spec.shape):
             transform = Reshape(theirs.spec.shape)
         else:
             raise Misfit(wrong_shape(ours, theirs, Identity()))
         typed = source.layer is not None and not source.layer.known and target.layer is not None
         proved = typed and ours.label == theirs.label and isinstance(transform, Identity)
-        return (Draft((ours.key,), (theirs.key,), transform, proved, "a bare parameter, carried as it is"),)
+        why = "a bare parameter, carried as it is"
+        return (Draft(ours.names, (theirs.key,), chain(ours.made, transform), proved, why),)
 
 
 def _refuse_inside_layer(unit: Unit) -> None:
     """A tensor that a library's layer keeps under a name of its own has a meaning that only a convention knows."""
-    if VALUE in unit.members and unit.layer is not None and unit.layer.known:
+    typed = unit.layer is not None and unit.layer.known and unit.layer.kind not in CONTAINERS
+    if VALUE in unit.members and typed:
         raise Misfit(f"{unit.main.key}: part of a {unit.layer}, for which there is no convention")
     if VALUE not in unit.members and unit.main.label not in TABLES:
         raise Misfit(f"{unit.main.key}: a layer's {unit.main.label}, not a bare parameter")
-
-
-def _dense(shape: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(size for size in shape if size != 1)
 
 
 PARAMETER = BareParameter()
