@@ -95,6 +95,7 @@ def check(
     device: str = "cpu",
     seed: int = 0,
     reproduce: str = "",
+    diagnose: bool = True,
 ) -> Report:
     """Explores a pair and reports the worst of every check, or the smallest failing example.
 
@@ -106,6 +107,7 @@ def check(
       device: where the candidate runs, `cpu` or `gpu`; the reference stays on the CPU.
       seed: of everything drawn; the same seed draws the same examples.
       reproduce: command that the report shows for a failure.
+      diagnose: look for where a failure starts and why; not needed where only the verdict counts.
 
     Returns:
       The report over all examples.
@@ -114,18 +116,19 @@ def check(
 
     chosen, _ = pair.candidate(candidate)
     with placed(device) as where:
-        report = _explored(pair, chosen, precision, Budget.of(examples, seed))
+        report = _explored(pair, chosen, precision, Budget.of(examples, seed), diagnose=diagnose)
     return replace(report, pair=f"{pair.name} [{chosen}]", device=where, reproduce="" if report.ok else reproduce)
 
 
-def _explored(pair: Pair, candidate: str, precision: Precision, budget: Budget) -> Report:
+def _explored(pair: Pair, candidate: str, precision: Precision, budget: Budget, *, diagnose: bool) -> Report:
     """The survey of a pair, or the report of its smallest failing trial."""
     survey = Survey(pair)
     try:
         explore(pair, candidate, precision, budget, survey.visit)
     except Stop as stop:
         example = f"{stop.case}, {stop.trial.example.profile} values, seed {stop.trial.example.seed}"
-        return conclude(stop.trial, Report(pair.name, "", precision, stop.found.results, example=example))
+        report = Report(pair.name, "", precision, stop.found.results, example=example)
+        return conclude(stop.trial, report) if diagnose else report
     except StructureMismatch as mismatch:
         return Report(pair.name, "", precision, (Result.broken("forward", str(mismatch)),))
     except weight_bridge.WeightBridgeError as refusal:

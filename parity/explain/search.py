@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,6 +25,9 @@ REFUSED = (
 
 MOST_RUNS = 1500
 """Recomputations per failure."""
+
+MOST_SECONDS = 15.0
+"""Processor time per failure: a reference that iterates is recomputed less often."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ class Trials:
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
         self.runs = 0
+        self._started = time.process_time()
 
     def __call__(self, suspect: Suspect) -> float:
         """Share of the error that a mistake leaves unexplained; 1 where it cannot be made."""
@@ -69,8 +74,8 @@ class Trials:
 
     @property
     def spent(self) -> bool:
-        """Whether no run is left."""
-        return self.runs >= MOST_RUNS
+        """Whether no run or no time is left."""
+        return self.runs >= MOST_RUNS or time.process_time() - self._started > MOST_SECONDS
 
 
 def search(scene: Scene, hypotheses: Iterable[Hypothesis]) -> tuple[Cause, ...]:
