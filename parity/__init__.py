@@ -11,6 +11,7 @@ from parity.checks import CHECKS
 from parity.comparison import Comparison
 from parity.harness import check, compare
 from parity.layout import Layout
+from parity.optimizers import Optimizers
 from parity.pair import Pair
 from parity.report import Cause, Divergence, Report, Result
 from parity.strategies import Input, configs, counts, distinct, mask, positive, real, tokens, unit
@@ -26,6 +27,7 @@ __all__ = [
     "DivergenceError",
     "Input",
     "Layout",
+    "Optimizers",
     "Override",
     "Pair",
     "ParityError",

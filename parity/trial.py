@@ -179,11 +179,11 @@ class Trial:
     def fed(self, inputs: tuple[np.ndarray, ...], *, profile: str | None = None) -> Trial:
         """The same weights, modes and cotangents on other inputs."""
         example = replace(self.example, inputs=inputs, profile=profile or self.example.profile)
-        return replace(self, example=example, given=(self.state, inputs), leaves=None, found={})
+        return replace(self, example=example, given=(self.state, inputs), found={})
 
     def in_float64(self) -> Trial:
         """The same rounded numbers in float64 on both sides."""
-        return replace(self, precision="float64", given=(self.state, self.inputs), leaves=None, found={})
+        return replace(self, precision="float64", given=(self.state, self.inputs), found={})
 
     def moved(self, size: float, *, off_zero: bool, seed: int = 0) -> Trial:
         """The same example with every floating input and weight a little elsewhere.
@@ -197,7 +197,14 @@ class Trial:
         rng = np.random.default_rng([self.example.seed, 3, seed])
         state = {name: _moved(value, size, off_zero, rng) for name, value in self.state.items()}
         inputs = tuple(_moved(value, size, off_zero, rng) for value in self.inputs)
-        return replace(self, given=(state, inputs), leaves=None, found={})
+        return replace(self, given=(state, inputs), leaves=self._moved_leaves(state), found={})
+
+    def _moved_leaves(self, state: Arrays) -> Arrays | None:
+        """The candidate's own leaves, as far from those carried over as they were."""
+        if self.leaves is None:
+            return None
+        before, after = self.session.carried(self.state), self.session.carried(state)
+        return {p: v + (after[p] - before[p]) if is_floating(v) else v for p, v in self.leaves.items()}
 
     def audits(self, mode: Mode, precision: Precision | None = None) -> tuple[Audit, Audit]:
         """What both sides compute in, asked for a precision: of the configuration, not of the example."""

@@ -35,7 +35,7 @@ def audit_reference(
       Where digits are lost, and what the sensitive operations ran in.
     """
     assert isinstance(program, TorchProgram)
-    module = copy.deepcopy(program.at(precision))
+    module = copy.deepcopy(program.model).to(DTYPES[precision])
     load(module, state)
     module.train(train)
     with isolated(DTYPES[precision], seed), torch.no_grad():

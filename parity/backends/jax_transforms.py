@@ -54,12 +54,11 @@ class Transformed:
         self._arguments = arguments[0]
         self._inputs = [given[2] for given in arguments]
 
-    def eager(self) -> Record:
+    def eager(self) -> list[Record]:
         """The first inputs operation by operation, without gradients."""
         with isolated(self._precision):
-            return _record(
-                self._program.forward(self._train)(*jax.tree.map(jnp.asarray, self._arguments[:6]), self._draws)
-            )
+            arguments = jax.tree.map(jnp.asarray, self._arguments[:6])
+            return [_record(self._program.forward(self._train)(*arguments, self._draws))]
 
     def vectorised(self) -> list[Record]:
         """All inputs at once, with gradients."""
@@ -81,11 +80,11 @@ class Transformed:
             )
             return [_record(jax.tree.map(lambda leaf, i=i: leaf[i], found)) for i in range(len(self._inputs))]
 
-    def sharded(self) -> Record | None:
-        """The first inputs spread over all devices along their first axis; None where it does not divide among them."""
+    def sharded(self) -> list[Record]:
+        """The first inputs spread over all devices along their first axis; nothing where it does not divide."""
         devices = np.array(jax.devices())
         if len(devices) < 2 or any(not x.ndim or x.shape[0] % len(devices) for x in self._inputs[0]):
-            return None
+            return []
         mesh = Mesh(devices, ("batch",))
         rows, everywhere = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in (("batch",), ()))
         with isolated(self._precision):
@@ -94,7 +93,7 @@ class Transformed:
             spread = jax.device_put(inputs, rows)
             # A function of its own: one compiled for a single device must not be taken from the cache.
             compiled = self._program.compiled("sharded", self._train, self._program.step)
-            return _record(compiled(*placed, spread, *jax.device_put(tuple(rest), everywhere), self._draws))
+            return [_record(compiled(*placed, spread, *jax.device_put(tuple(rest), everywhere), self._draws))]
 
     def _vmapped(self, train: bool) -> Any:
         step = self._program.step(train)

@@ -138,7 +138,11 @@ def _weight(name: str, value: torch.Tensor, cotangents: Arrays | None, seed: int
 
 
 def load(module: torch.nn.Module, state: Arrays) -> None:
-    """Copies values into a module's own tensors, in the module's dtypes."""
+    """Copies values into a module's own tensors, in the module's dtypes; buffers forget what they were computed from."""
+    for part in module.modules():
+        for name, buffer in part.named_buffers(recurse=False):
+            if buffer.grad_fn is not None:
+                setattr(part, name, buffer.detach().clone())
     own = module.state_dict(keep_vars=True)
     with torch.no_grad():
         for name, value in state.items():

@@ -10,12 +10,15 @@ import numpy as np
 
 from parity.checks.base import Check, judged
 from parity.comparison import Comparison
+from parity.cotangents import cotangents
 from parity.formats import Precision, is_floating
-from parity.judgement import Finding, Judgement, Note, settled
+from parity.judgement import Finding, Note, settled
 from parity.pair import Mode
 from parity.record import Arrays, Record
 from parity.tolerance import Override, bound
 from parity.trial import REFUSALS, ReferenceRefuses, Trial
+
+AGREEMENT = "forward mode against reverse mode"
 
 
 @dataclass(frozen=True)
@@ -89,11 +92,17 @@ def run(trial: Trial, overrides: tuple[Override, ...]) -> Iterator[Finding]:
         return
     try:
         curved.raw_candidate(mode)
-    except TypeError as refusal:
-        yield Note(f"second_order: the candidate has no forward mode: {str(refusal).splitlines()[0]}")
+    except REFUSALS as refusal:
+        why = f"{type(refusal).__name__}: {str(refusal).splitlines()[0]}"
+        yield Note(f"second_order: the candidate has no second derivative: {why}")
+        return
+    limit = bound("second_order", trial.precision, overrides=overrides, name=AGREEMENT)
+    if not _modes(trial, curved.reference(mode), trial.reference(mode), mode).error <= limit.limit:
+        yield Note("second_order: the reference's own forward and reverse mode disagree, so that nothing is judged")
         return
     yield from judged(curved, "second_order", mode, derivatives, overrides)
-    yield _forward_against_reverse(trial, curved, mode, overrides)
+    own = _modes(trial, curved.candidate(mode), trial.candidate(mode), mode)
+    yield settled("second_order", mode, own, limit, trial.precision, lambda: "bug")
 
 
 def derivatives(record: Record) -> Arrays:
@@ -104,23 +113,24 @@ def derivatives(record: Record) -> Arrays:
     }
 
 
-def _forward_against_reverse(trial: Trial, curved: Curved, mode: Mode, overrides: tuple[Override, ...]) -> Judgement:
-    """The candidate against itself: ⟨w, J v⟩ in forward mode, ⟨Jᵀ w, v⟩ in reverse mode."""
-    weights, tangents, record = trial.weights(mode), curved.raw_candidate(mode).outputs, trial.candidate(mode)
-    along = curved.direction()
-    forward = [np.vdot(weights[n], v.astype(np.float64)) for n, v in tangents.items() if n in weights]
-    grads = {**record.input_grads, **record.param_grads}
-    reverse = [np.vdot(g.astype(np.float64), along[name]) for name, g in grads.items() if name in along]
-    sizes = [np.linalg.norm(g) * np.linalg.norm(along[name]) for name, g in grads.items() if name in along]
-    scale = max(
-        [*sizes, *(np.linalg.norm(weights[n]) * np.linalg.norm(v) for n, v in tangents.items() if n in weights)],
-        default=0.0,
-    )
-    expected, got = float(np.sum(reverse)), float(np.sum(forward))
-    error = abs(got - expected) / scale if scale else abs(got - expected)
-    comparison = Comparison("forward mode against reverse mode", float(error), 0.0, 0.0, (), expected, got)
-    limit = bound("second_order", trial.precision, reference_error=0.0, overrides=overrides, name=comparison.name)
-    return settled("second_order", mode, comparison, limit, trial.precision, lambda: "bug")
+def _modes(trial: Trial, curved: Record, flat: Record, mode: Mode) -> Comparison:
+    """One side against itself: ⟨w, J v⟩ in forward mode, ⟨Jᵀ w, v⟩ in reverse mode."""
+    weights = cotangents(trial.reference(mode).outputs, trial.example.seed)
+    along = Curved(trial.session, trial.example, trial.precision, trial.given).direction()
+    forward = [(weights[name], value) for name, value in curved.outputs.items() if name in weights]
+    gradients = {**flat.input_grads, **flat.param_grads}
+    reverse = [(value, along[name]) for name, value in gradients.items() if name in along]
+    scale = max((_norm(one) * _norm(other) for one, other in (*forward, *reverse)), default=0.0) or 1.0
+    expected, got = (float(sum(_product(*pair) for pair in pairs)) for pairs in (reverse, forward))
+    return Comparison(AGREEMENT, abs(got - expected) / scale, 0.0, 0.0, (), expected, got)
+
+
+def _norm(array: np.ndarray) -> float:
+    return float(np.linalg.norm(array.astype(np.float64)))
+
+
+def _product(one: np.ndarray, other: np.ndarray) -> float:
+    return float(np.vdot(one.astype(np.float64), other.astype(np.float64)))
 
 
 SECOND_ORDER = Check(

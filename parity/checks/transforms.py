@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -12,11 +12,11 @@ from parity.checks.forward import outputs
 from parity.checks.gradients import input_grads, param_grads
 from parity.comparison import Comparison, compare_all
 from parity.formats import is_floating
-from parity.judgement import Finding, Verdict, settled
+from parity.judgement import Finding, Note, Verdict, settled
 from parity.pair import Mode
 from parity.record import Record
 from parity.tolerance import ILL_CONDITIONED, Override
-from parity.trial import Trial
+from parity.trial import REFUSALS, Trial
 from parity.verdicts import Select, sensitivity
 
 
@@ -37,15 +37,34 @@ def run(trial: Trial, overrides: tuple[Override, ...]) -> Iterator[Finding]:
             seed=trial.example.seed,
             draws=trial.reference(mode).draws,
         )
-        judged = partial(_judged, trial, mode, overrides)
-        yield from judged("operation by operation", expected[0], transformed.eager())
-        for record, truth in zip(transformed.vectorised(), expected, strict=True):
-            yield from judged("vectorised", truth, record)
         second = _after(trial, other, mode)
-        for record, truth in zip(transformed.scanned(), (expected[0], second), strict=True):
-            yield from judged("in a loop", truth, record)
-        if (record := transformed.sharded()) is not None:
-            yield from judged("over all devices", expected[0], record)
+        tried = partial(_tried, trial, mode, overrides)
+        yield from tried("operation by operation", transformed.eager, expected[:1])
+        yield from tried("vectorised", transformed.vectorised, expected)
+        yield from tried("in a loop", transformed.scanned, [expected[0], second])
+        yield from tried("over all devices", transformed.sharded, expected[:1])
+
+
+def _tried(
+    trial: Trial,
+    mode: Mode,
+    overrides: tuple[Override, ...],
+    label: str,
+    run: Callable[[], list[Record]],
+    truths: list[Record],
+) -> Iterator[Finding]:
+    """One transformation, or a note that the candidate has no rule for it."""
+    try:
+        found = run()
+    except REFUSALS as refusal:
+        yield Note(f"transforms: the candidate does not run {label}: {type(refusal).__name__}: {_line(refusal)}")
+        return
+    for got, truth in zip(found, truths, strict=False):
+        yield from _judged(trial, mode, overrides, label, truth, got)
+
+
+def _line(refusal: Exception) -> str:
+    return (str(refusal).splitlines() or [""])[0]
 
 
 def _after(trial: Trial, other: Trial, mode: Mode) -> Record:

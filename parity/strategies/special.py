@@ -18,12 +18,12 @@ def _rows(x: np.ndarray, precision: Precision) -> np.ndarray:
     return np.broadcast_to(x[..., :1], x.shape).copy() if x.ndim else x
 
 
-def _first(value: float) -> Special:
-    """The first element replaced."""
+def _ends(first: float, last: float) -> Special:
+    """The first and the last element replaced."""
 
     def replaced(x: np.ndarray, precision: Precision) -> np.ndarray:
         moved = x.copy()
-        moved.flat[:1] = value
+        moved.flat[-1:], moved.flat[:1] = last, first
         return moved
 
     return replaced
@@ -51,8 +51,8 @@ REAL: Mapping[str, Special] = MappingProxyType(
         "huge": _scaled(0.25, "max"),
         "tiny": _scaled(0.25, "tiny"),
         "subnormal": lambda x, precision: _scaled(1.0, "tiny")(x, precision) * 2.0**-8,
-        "NaN": _first(np.nan),
-        "infinity": _first(np.inf),
+        "NaN": _ends(np.nan, np.nan),
+        "infinity": _ends(np.inf, -np.inf),
     }
 )
 """For real inputs."""
@@ -62,8 +62,8 @@ LIMITED: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """Which of `REAL` keep the other kinds of floating input what they are."""
 
-WITHOUT_GRADIENT = frozenset({"NaN", "infinity"})
-"""Where only outputs are compared: a gradient at a NaN has no right value."""
+WITHOUT_GRADIENT = frozenset({"NaN", "infinity", "subnormal"})
+"""Where only outputs are compared: a gradient at a NaN has no right value, and XLA takes subnormal numbers for zeros."""
 
 LARGE = frozenset({"saturated", "huge", "NaN", "infinity"})
 """Only for inputs that are declared to take `large` values."""
