@@ -73,18 +73,32 @@ def parity_choices(request: pytest.FixtureRequest) -> Choices:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Writes the reports where `--parity-report` says; a worker of xdist hands its own to the controller."""
-    folder = session.config.option.parity_report
     reports = session.config.stash[_CHOICES].reports
-    if not folder:
-        return
+    folder = session.config.option.parity_report
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput["parity_reports"] = [  # pyright: ignore[reportAttributeAccessIssue]  # xdist adds it
             report.to_dict() for report in reports
         ]
-    elif reports:
+    elif folder and reports:
         from parity.reports import write
 
         write(sorted(reports, key=lambda report: report.pair), Path(folder))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Prints how much was compared, and the largest error of each check."""
+    reports = config.stash[_CHOICES].reports
+    if not reports:
+        return
+    examples, agree = sum(report.examples for report in reports), sum(report.ok for report in reports)
+    terminalreporter.section("parity")
+    terminalreporter.line(f"{agree} of {len(reports)} comparisons agree, {examples} examples; largest relative errors:")
+    found = [(result, report) for report in reports for result in report.results if result.leaves]
+    for check in dict.fromkeys(result.check for result, _ in found):
+        worst, pair = max(
+            ((r.max_relative_error, report.pair) for r, report in found if r.check == check), default=(0, "")
+        )
+        terminalreporter.line(f"  {check:<12} {worst:.1e}  {pair}")
 
 
 class _Workers:
