@@ -16,7 +16,7 @@ import typer
 from weight_bridge import mapping as written
 from weight_bridge._errors import UsageError, WeightBridgeError
 from weight_bridge.bridge import plan as make_plan
-from weight_bridge.checkpoint import Checkpoint, describe, open_checkpoint, open_converted, open_module
+from weight_bridge.checkpoint import Checkpoint, describe, open_checkpoint, open_module
 from weight_bridge.conversion import convert_file
 from weight_bridge.plan import Plan
 from weight_bridge.reversion import revert_file
@@ -156,7 +156,7 @@ def revert(
     as_json: AsJson = False,
 ) -> None:
     """Carry a converted state back to a torch state dict."""
-    found = open_converted(converted)
+    found = open_checkpoint(converted)
     base = _base(source, key)
     decided = _plan(base, target, None, mapping, drop, allow_missing, strict, Dtype.keep)
     with _progress("reverting", sum(tensor.spec.nbytes for tensor in base.tensors.values())) as progress:
@@ -188,7 +188,7 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Prove an existing conversion against its checkpoint."""
-    opened, found = open_checkpoint(checkpoint, key=key), open_converted(converted)
+    opened, found = open_checkpoint(checkpoint, key=key), open_checkpoint(converted)
     decided = _plan(opened, target, source, mapping, drop, allow_missing, strict, dtype)
     with _progress("verifying", sum(spec.nbytes for step in decided.steps for spec in step.target_specs)) as progress:
         proof = prove(decided, opened, found, progress=progress)

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as AnyMapping
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from weight_bridge import mapping as written
 from weight_bridge import tree
-from weight_bridge._dtypes import kind
 from weight_bridge._errors import ConversionError, UsageError
+from weight_bridge.blocks import same_bits
 from weight_bridge.checkpoint import Checkpoint, describe, open_checkpoint
+from weight_bridge.identity import identity_plan, is_converted
 from weight_bridge.mapping import Mapping
 from weight_bridge.plan import Plan
 from weight_bridge.planner import Allowance, make_plan
+from weight_bridge.results import results
+from weight_bridge.scan import nan_problems
 from weight_bridge.source import source_layers
 from weight_bridge.spec import Array
 
@@ -34,6 +35,7 @@ def inspect(checkpoint: Any, *, key: str | None = None) -> list[dict[str, Any]]:
       One record per tensor: name, shape, dtype, bytes, and the first name whose storage it shares (or None).
 
     Example:
+      >>> import numpy as np
       >>> inspect({"a.weight": np.zeros((3, 5), np.float32)})[0]["bytes"]
       60
     """
@@ -56,7 +58,8 @@ def plan(
 
     Args:
       checkpoint: a path (`.safetensors`, its index, a folder, `.pt`/`.pth`/`.bin`), a state dict of torch tensors or
-        numpy arrays, or a torch module.
+        numpy arrays, or a torch module. What was converted before (safetensors, `.msgpack`, an Orbax folder) fills
+        each leaf from its own path.
       target: an NNX or Equinox module, `(linen module, inputs)`, `(Haiku transformed, inputs)`, a pytree of shapes, a
         callable or `"package.module:callable"` that returns one of these, or the path of a `structure.json`.
       mapping: rules, or the path of a TOML file, for what inference cannot know.
@@ -76,18 +79,16 @@ def plan(
       CheckpointError, TargetError, MappingError, UsageError: one of the arguments cannot be used.
 
     Example:
+      >>> import numpy as np
       >>> found = plan({"a.weight": np.zeros((5, 3))}, {"a": {"kernel": np.zeros((3, 5))}})
       >>> print(found.steps[0].transform, found.steps[0].verdict)
       permute(1, 0) assumed
     """
-    opened = open_checkpoint(checkpoint, key=key)
-    return make_plan(
-        opened,
-        tree.open_target(target),
-        written.load(mapping),
-        {**opened.layers, **source_layers(source)},
-        Allowance(drop, allow_missing, strict, dtype),
-    )
+    opened, described = open_checkpoint(checkpoint, key=key), tree.open_target(target)
+    rules, allowance = written.load(mapping), Allowance(drop, allow_missing, strict, dtype)
+    if rules == Mapping() and is_converted(opened, described):
+        return identity_plan(opened, described, allowance)
+    return make_plan(opened, described, rules, {**opened.layers, **source_layers(source)}, allowance)
 
 
 def convert(
@@ -118,12 +119,13 @@ def convert(
       PlanError: as `plan`.
 
     Example:
+      >>> import numpy as np
       >>> convert({"a.weight": np.ones((5, 3))}, {"a": {"kernel": np.zeros((3, 5))}})["a"]["kernel"].shape
       (3, 5)
     """
     opened, described = open_checkpoint(checkpoint, key=options.pop("key", None)), tree.open_target(target)
     decided = plan(opened, described, mapping=mapping, source=source, **options)
-    return described.assemble(transformed(decided, opened, allow_nan=allow_nan))
+    return described.assemble(Leaves(decided, opened, allow_nan=allow_nan))
 
 
 def load(model: Any, checkpoint: Any, **options: Any) -> Any:
@@ -149,31 +151,43 @@ def load(model: Any, checkpoint: Any, **options: Any) -> Any:
     return tree.filled(model, convert(checkpoint, model, **options))
 
 
-def transformed(decided: Plan, checkpoint: Checkpoint, *, allow_nan: bool = False) -> dict[str, Array]:
-    """Returns every leaf of a plan; refuses NaN and unequal copies, all at once."""
-    result: dict[str, Array] = {}
-    problems: list[str] = []
-    for step in decided.steps:
-        arrays = {name: checkpoint.tensors[name].read() for name in step.sources}
-        problems += [] if allow_nan else nan_problems(arrays)
-        result.update(zip(step.targets, step.apply(arrays), strict=True))
-    problems += unequal_problems(decided, checkpoint)
-    if problems:
-        raise ConversionError(f"{checkpoint.origin} cannot be converted", problems)
-    return result
+class Leaves(AnyMapping[str, Array]):
+    """A plan's leaves by path, each computed when it is asked for and kept by nobody.
 
+    Args:
+      decided: the plan.
+      checkpoint: the tensors it was made for.
+      allow_nan: let tensors with NaN pass.
 
-def nan_problems(arrays: AnyMapping[str, Array]) -> list[str]:
-    """Returns one line per array that holds NaN."""
-    lines: list[str] = []
-    for name, array in arrays.items():
-        if kind(array.dtype.name) in {"float", "complex"} and (found := np.isnan(array)).any():
-            where = ", ".join(map(str, np.unravel_index(int(found.argmax()), found.shape)))
-            count = int(found.sum())
-            lines.append(
-                f"{name}: {count} of {array.size} elements are NaN, the first at [{where}]; --allow-nan lets them pass"
-            )
-    return lines
+    Raises:
+      ConversionError: NaN, or tensors that must be equal and differ; all are listed.
+    """
+
+    def __init__(self, decided: Plan, checkpoint: Checkpoint, *, allow_nan: bool = False) -> None:
+        self._checkpoint = checkpoint
+        self._steps = {path: step for step in decided.steps for path in step.targets}
+        self._ready: dict[str, Array] = {}
+        problems = unequal_problems(decided, checkpoint)
+        for step in () if allow_nan else decided.steps:
+            problems += nan_problems({name: checkpoint.tensors[name].read() for name in step.sources})
+        if problems:
+            raise ConversionError(f"{checkpoint.origin} cannot be converted", problems)
+
+    def __getitem__(self, path: str) -> Array:
+        if path not in self._ready:
+            step = self._steps[path]
+            arrays = {name: self._checkpoint.tensors[name].read() for name in step.sources}
+            self._ready |= {result.path: result.whole() for result in results(step, arrays)}
+        return self._ready.pop(path)
+
+    def __contains__(self, path: object) -> bool:
+        return path in self._steps
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._steps)
+
+    def __len__(self) -> int:
+        return len(self._steps)
 
 
 def unequal_problems(decided: Plan, checkpoint: Checkpoint) -> list[str]:
@@ -187,4 +201,4 @@ def unequal_problems(decided: Plan, checkpoint: Checkpoint) -> list[str]:
 
 def identical(checkpoint: Checkpoint, one: str, other: str) -> bool:
     """Returns whether two tensors are equal bit for bit."""
-    return checkpoint.tensors[one].read().tobytes() == checkpoint.tensors[other].read().tobytes()
+    return same_bits(checkpoint.tensors[one].read(), checkpoint.tensors[other].read())

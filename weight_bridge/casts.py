@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,3 +56,10 @@ def cast_loss(path: str, before: Array, after: Array) -> CastLoss | None:
     if not (overflowed or underflowed):
         return None
     return CastLoss(path, (before.dtype.name, after.dtype.name), overflowed, underflowed, before.size)
+
+
+def summed(losses: Iterable[CastLoss | None], size: int) -> list[CastLoss]:
+    """Returns the losses of the parts of one leaf of `size` elements as one loss, if there is any."""
+    found = [loss for loss in losses if loss is not None]
+    overflowed, underflowed = sum(loss.overflowed for loss in found), sum(loss.underflowed for loss in found)
+    return [CastLoss(loss.path, loss.dtypes, overflowed, underflowed, size) for loss in found[:1]]

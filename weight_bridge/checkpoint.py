@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from weight_bridge._errors import CheckpointError, UsageError
-from weight_bridge.readers import converted, index_file, live, pickle_file, safetensors_file
+from weight_bridge.readers import index_file, live, msgpack_file, orbax_folder, pickle_file, safetensors_file
 from weight_bridge.spec import Array, Spec
 from weight_bridge.structure import Layer
 
 PICKLES = (".pt", ".pth", ".bin", ".ckpt")
+# What `convert` notes in the metadata of a safetensors file.
+CONVERTED = {"format": "flax", "producer": "weight_bridge"}
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,13 @@ class Checkpoint:
       origin: how messages call it.
       tensors: name → tensor.
       layers: torch module name → layer, where the checkpoint is a live module.
+      converted: whether it is known to hold leaves by path rather than torch tensors by name.
     """
 
     origin: str
     tensors: Mapping[str, SourceTensor]
     layers: Mapping[str, Layer] = field(default_factory=dict[str, Layer])
+    converted: bool = False
 
     def ties(self) -> tuple[tuple[str, ...], ...]:
         """Returns the groups of names that share one storage entirely, each in checkpoint order."""
@@ -61,8 +65,9 @@ def open_checkpoint(what: Any, *, key: str | None = None) -> Checkpoint:
     """Opens a checkpoint and reads its headers, nothing more.
 
     Args:
-      what: a path (`.safetensors`, `.safetensors.index.json`, a folder holding either, `.pt`/`.pth`/`.bin`), a state
-        dict of torch tensors or numpy arrays, a `torch.nn.Module`, or a `Checkpoint`.
+      what: a path (`.safetensors`, `.safetensors.index.json`, a folder holding either, `.pt`/`.pth`/`.bin`; or what
+        was converted before: safetensors, `.msgpack`, an Orbax folder), a state dict of torch tensors or numpy
+        arrays, a `torch.nn.Module`, or a `Checkpoint`.
       key: dotted place of the state dict inside a trainer's checkpoint.
 
     Returns:
@@ -80,101 +85,94 @@ def open_checkpoint(what: Any, *, key: str | None = None) -> Checkpoint:
     if isinstance(what, Checkpoint):
         return what
     if isinstance(what, str | Path):
-        path = Path(what)
-        return Checkpoint(str(path), _tensors(_open_path(path, key)))
+        return _open_path(Path(what), Path(what), key)
     if live.is_module(what):
         return open_module(what)
     if isinstance(what, Mapping):
-        return Checkpoint("the state dict", _tensors(live.state_tensors(live.descend(what, key))))
+        return _checkpoint("the state dict", live.state_tensors(live.descend(what, key)))
     raise UsageError(f"a checkpoint is a path, a state dict or a torch module, got {type(what).__name__}")
 
 
 Found = Mapping[str, tuple[Spec, Callable[[], Array], Hashable]]
 
 
-def _tensors(found: Found) -> dict[str, SourceTensor]:
-    return {name: SourceTensor(name, spec, read, storage) for name, (spec, read, storage) in found.items()}
+def _checkpoint(origin: str, found: Found, *, converted: bool = False) -> Checkpoint:
+    strange = [f"{name!r:.80}" for name in found if not str(name).isprintable()]
+    if strange:
+        raise CheckpointError(f"{origin}: names that are no printable text", strange)
+    tensors = {name: SourceTensor(name, spec, read, storage) for name, (spec, read, storage) in found.items()}
+    return Checkpoint(origin, tensors, converted=converted)
 
 
 def open_module(module: Any) -> Checkpoint:
     """Opens a live torch module; on the meta device its tensors have shapes and no elements."""
-    tensors = _tensors(live.module_tensors(module))
+    tensors = _checkpoint(type(module).__name__, live.module_tensors(module)).tensors
     empty = {name for name, value in module.state_dict().items() if value.device.type == "meta"}
     marked = {name: replace(tensor, readable=name not in empty) for name, tensor in tensors.items()}
     return Checkpoint(type(module).__name__, marked, live.module_layers(module))
 
 
 def open_path(path: Path, *, suffix: str) -> Checkpoint:
-    """Opens a file as the kind that a suffix says, whatever its own name."""
-    return Checkpoint(str(path), _tensors(_open_file(path, suffix, None)))
+    """Opens a file or folder as the kind that a suffix says, whatever its own name; none says an Orbax folder."""
+    if not suffix:
+        return _checkpoint(str(path), orbax_folder.tensors(path), converted=True)
+    return _open_path(path, path, None) if path.is_dir() else _open_file(path, path, suffix, None)
 
 
-def open_converted(path: Path, file_format: str | None = None) -> Checkpoint:
-    """Opens a converted state: safetensors, Flax msgpack or an Orbax folder, found out unless said.
-
-    Args:
-      path: the file or folder.
-      file_format: `safetensors`, `msgpack` or `orbax`.
-
-    Raises:
-      UsageError: no such path.
-      CheckpointError: it cannot be read.
-    """
+def _open_path(origin: Path, path: Path, key: str | None) -> Checkpoint:
     if not path.exists():
         raise UsageError(f"{path}: no such file or folder")
-    if file_format == "orbax" or (file_format is None and path.is_dir() and converted.is_orbax(path)):
-        return Checkpoint(str(path), _tensors(converted.orbax_tensors(path)))
-    if path.is_dir() and (path / "model.msgpack").exists():
-        path = path / "model.msgpack"
-    if file_format == "msgpack" or path.suffix == ".msgpack":
-        return Checkpoint(str(path), _tensors(converted.msgpack_tensors(path)))
-    return Checkpoint(str(path), _tensors(safetensors_file.tensors(path) if file_format else _open_path(path, None)))
-
-
-def _open_path(path: Path, key: str | None) -> Found:
-    if not path.exists():
-        raise UsageError(f"{path}: no such file or folder")
-    if path.is_dir():
-        return _open_path(_inside(path), key)
     try:
-        return _open_file(path, path.suffix, key)
+        if path.is_dir():
+            orbax = orbax_folder.inside(path)
+            return open_path(orbax, suffix="") if orbax else _open_path(origin, _inside(path), key)
+        return _open_file(origin, path, path.suffix, key)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
-def _open_file(path: Path, suffix: str, key: str | None) -> Found:
-    if suffix == ".safetensors":
-        return _unkeyed(safetensors_file.tensors(path), path, key)
-    if path.name.endswith(".index.json"):
-        return _unkeyed(index_file.tensors(path, _open_shard), path, key)
+def _open_file(origin: Path, path: Path, suffix: str, key: str | None) -> Checkpoint:
+    if not path.is_file():
+        raise UsageError(f"{path}: not a file that can be read from any place in it")
     if suffix in PICKLES:
-        return pickle_file.tensors(path, key)
+        return _checkpoint(str(origin), pickle_file.tensors(path, key))
+    if key is not None and suffix in {".safetensors", ".json", ".msgpack"}:
+        raise UsageError(f"{path}: --key {key} picks a state dict out of a pickle; this file holds just one")
+    if suffix == ".safetensors":
+        found, metadata = safetensors_file.contents(path)
+        return _checkpoint(str(origin), found, converted=_ours(metadata))
+    if suffix == ".json" and path.name.endswith(".index.json"):
+        found, metadata = index_file.contents(path, _open_shard)
+        return _checkpoint(str(origin), found, converted=_ours(metadata))
+    if suffix == ".msgpack":
+        return _checkpoint(str(origin), msgpack_file.tensors(path), converted=True)
     raise UsageError(
         f"{path}: not a kind of checkpoint that is read; expected .safetensors, .safetensors.index.json, "
-        f"{', '.join(PICKLES)} or a folder that holds one"
+        f"{', '.join(PICKLES)}, .msgpack or a folder that holds one"
     )
+
+
+def _ours(metadata: Mapping[str, Any]) -> bool:
+    """Whether metadata says that a file holds leaves by path."""
+    return all(metadata.get(key) == value for key, value in CONVERTED.items())
 
 
 def _open_shard(path: Path) -> Found:
     return safetensors_file.tensors(path) if path.suffix == ".safetensors" else pickle_file.tensors(path, None)
 
 
-def _unkeyed(found: Found, path: Path, key: str | None) -> Found:
-    if key is not None:
-        raise UsageError(f"{path}: --key {key} picks a state dict out of a pickle; a safetensors file holds just one")
-    return found
-
-
 def _inside(folder: Path) -> Path:
-    """The one checkpoint of a folder: its index, else its only safetensors file."""
-    for pattern in ("*.safetensors.index.json", "*.safetensors"):
-        found = sorted(folder.glob(pattern))
+    """The one checkpoint of a folder: its index, else its only safetensors or msgpack file."""
+    for pattern in ("*.safetensors.index.json", "*.safetensors", "*.bin.index.json", "*.msgpack"):
+        found = sorted(path for path in folder.glob(pattern) if not path.name.startswith("."))
         if len(found) == 1:
             return found[0]
         if found:
             names = ", ".join(path.name for path in found)
             raise CheckpointError(f"{folder}: holds {len(found)} checkpoints ({names}); name the one that is meant")
-    raise CheckpointError(f"{folder}: holds no .safetensors file and no .safetensors.index.json")
+    raise CheckpointError(
+        f"{folder}: holds no .safetensors file, no .safetensors.index.json, no .msgpack file and no Orbax checkpoint"
+    )
 
 
 def describe(checkpoint: Checkpoint) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""From a plan to files: tensor by tensor, atomically, read back and proved before the output gets its name."""
+"""From a plan to files: piece by piece, atomically, read back and proved before the output gets its name."""
 
 from __future__ import annotations
 
@@ -8,17 +8,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from weight_bridge._errors import ConversionError
-from weight_bridge.bridge import nan_problems, unequal_problems
-from weight_bridge.casts import CastLoss, cast_loss
-from weight_bridge.checkpoint import Checkpoint, open_converted
+from weight_bridge.bridge import unequal_problems
+from weight_bridge.casts import CastLoss
+from weight_bridge.checkpoint import CONVERTED, Checkpoint, open_path
 from weight_bridge.plan import Plan, Step
-from weight_bridge.spec import Array
-from weight_bridge.transforms import Cast, Chain, chain
+from weight_bridge.results import results
+from weight_bridge.scan import nan_problems
 from weight_bridge.verify import Proof, verify
-from weight_bridge.writers import place, sink
+from weight_bridge.writers import SHARD, Sink, output
 from weight_bridge.writers.staging import staged
-
-METADATA = {"format": "flax", "producer": "weight_bridge"}
 
 Progress = Callable[[int], None]
 
@@ -51,9 +49,10 @@ def convert_file(
     *,
     file_format: str = "safetensors",
     allow_nan: bool = False,
+    shard: int = SHARD,
     progress: Progress = lambda _: None,
 ) -> Receipt:
-    """Carries a plan out to disk.
+    """Carries a plan out to disk; no more than the largest tensor and its result are in memory at once.
 
     Args:
       decided: the plan.
@@ -61,6 +60,7 @@ def convert_file(
       out: a file, or a folder to put `model.<format>` into.
       file_format: `safetensors`, `msgpack` or `orbax`.
       allow_nan: let tensors with NaN pass.
+      shard: bytes above which safetensors in a folder are several files and an index.
       progress: told the bytes of each step, twice: written and verified.
 
     Returns:
@@ -71,33 +71,35 @@ def convert_file(
       WriteError: the place cannot be written.
       VerificationError: what was read back differs; nothing is left.
     """
-    final = place(out, file_format)
+    specs = {path: spec for step in decided.steps for path, spec in zip(step.targets, step.target_specs, strict=True)}
+    form = output(out, file_format, sum(spec.nbytes for spec in specs.values()), shard)
     problems = unequal_problems(decided, checkpoint)
     losses: list[CastLoss] = []
-    specs = {path: spec for step in decided.steps for path, spec in zip(step.targets, step.target_specs, strict=True)}
-    with staged(final) as stage:
-        with sink(file_format, stage.at, specs, METADATA) as output:
+    with staged(form.place, sum(spec.nbytes for spec in specs.values())) as stage:
+        with form.open(stage.at, specs, CONVERTED) as sink:
             for step in decided.steps:
-                arrays = {name: checkpoint.tensors[name].read() for name in step.sources}
-                problems += [] if allow_nan else nan_problems(arrays)
-                results = step.apply(arrays)
-                losses += step_losses(step, tuple(arrays.values()), results)
-                for path, array in zip(step.targets, results, strict=True):
-                    if not problems:
-                        output.put(path, array)
+                found, lost = _carried(step, checkpoint, None if problems else sink, allow_nan=allow_nan)
+                problems += found
+                losses += lost
                 progress(sum(spec.nbytes for spec in step.target_specs))
             if problems:
                 raise ConversionError(f"{checkpoint.origin} cannot be converted; nothing was written", problems)
-        proof = verify(decided, checkpoint, open_converted(stage.at, file_format), progress=progress)
+        proof = verify(decided, checkpoint, open_path(stage.at, suffix=form.suffix), progress=progress)
         stage.commit()
-    return Receipt(str(final), len(specs), proof, tuple(losses))
+    return Receipt(str(form.place), len(specs), proof, tuple(losses))
 
 
-def step_losses(step: Step, given: tuple[Array, ...], results: tuple[Array, ...]) -> list[CastLoss]:
-    """Returns what a step's last cast lost."""
-    parts = step.transform.parts if isinstance(step.transform, Chain) else (step.transform,)
-    if not isinstance(parts[-1], Cast):
-        return []
-    before = chain(*parts[:-1]).apply(given)
-    found = [cast_loss(path, b, a) for path, b, a in zip(step.targets, before, results, strict=True)]
-    return [loss for loss in found if loss is not None]
+def _carried(
+    step: Step, checkpoint: Checkpoint, sink: Sink | None, *, allow_nan: bool
+) -> tuple[list[str], list[CastLoss]]:
+    """Problems of one step's tensors, and what its cast lost; its leaves are written unless there are problems."""
+    arrays = {name: checkpoint.tensors[name].read() for name in step.sources}
+    if problems := [] if allow_nan else nan_problems(arrays):
+        return problems, []
+    losses: list[CastLoss] = []
+    try:
+        for result in results(step, arrays):
+            losses += result.into(sink) if sink is not None else []
+    except ConversionError as error:
+        return [error.headline], []
+    return [], losses

@@ -11,10 +11,10 @@ import numpy as np
 
 from weight_bridge._dtypes import EXTENSIONS, numpy_dtype
 from weight_bridge._errors import ConversionError, UsageError, VerificationError
-from weight_bridge.bridge import nan_problems
 from weight_bridge.casts import CastLoss, cast_loss
 from weight_bridge.checkpoint import PICKLES, Checkpoint, open_path
 from weight_bridge.plan import Plan
+from weight_bridge.scan import nan_problems
 from weight_bridge.spec import Array, Spec
 from weight_bridge.verify import difference
 from weight_bridge.writers.safetensors_file import SafetensorsSink

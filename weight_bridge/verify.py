@@ -12,8 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from weight_bridge._errors import VerificationError
+from weight_bridge.blocks import same_bits
 from weight_bridge.checkpoint import Checkpoint
 from weight_bridge.plan import Plan, Step
+from weight_bridge.results import results
 from weight_bridge.spec import Array, Spec
 
 
@@ -88,26 +90,27 @@ def _unlike(path: str, planned: Spec, found: Spec) -> str:
 
 def _differences(step: Step, checkpoint: Checkpoint, written: Checkpoint, *, exact: bool) -> list[str]:
     there = tuple(written.tensors[path].read() for path in step.targets)
-    here = tuple(checkpoint.tensors[name].read() for name in step.sources)
+    here = {name: checkpoint.tensors[name].read() for name in step.sources}
     if exact:
-        pairs = list(zip(step.sources, here, step.inverse(there), strict=True))
-    else:
-        pairs = list(zip(step.targets, step.transform.apply(here), there, strict=True))
-    return [line for name, wanted, found in pairs if (line := difference(name, wanted, found))]
+        back = zip(step.sources, here.values(), step.inverse(there), strict=True)
+        return [line for name, wanted, found in back if (line := difference(name, wanted, found))]
+    again = zip(results(step, here), there, strict=True)
+    unequal = [(result, found) for result, found in again if not result.equals(found)]
+    return [line for result, found in unequal if (line := difference(result.path, result.whole(), found))]
 
 
 def difference(name: str, wanted: Array, found: Array) -> str | None:
     """Returns where two arrays first differ in bits, or None."""
-    ours, theirs = _bits(wanted), _bits(found)
-    if np.array_equal(ours, theirs):
+    if same_bits(wanted, found):
         return None
+    ours, theirs = _bytes(wanted), _bytes(found)
     unequal = (ours != theirs).any(axis=-1)
     at = ", ".join(map(str, np.unravel_index(int(unequal.argmax()), wanted.shape)))
     first = f"[{at}] is {wanted.reshape(-1)[unequal.argmax()]} there and {found.reshape(-1)[unequal.argmax()]} here"
     return f"{name}: {int(unequal.sum())} of {wanted.size} elements differ; {first}"
 
 
-def _bits(array: Array) -> Array:
+def _bytes(array: Array) -> Array:
     """Elements as rows of bytes."""
     flat = np.ascontiguousarray(array).reshape(-1)
     return flat.view(np.uint8).reshape(flat.size, flat.dtype.itemsize)

@@ -21,7 +21,7 @@ from safetensors.numpy import load_file, save_file
 
 import weight_bridge
 from tests.weight_bridge.ported import TorchPort, nnx_port
-from weight_bridge.checkpoint import Checkpoint, open_checkpoint, open_converted
+from weight_bridge.checkpoint import Checkpoint, open_checkpoint
 from weight_bridge.conversion import convert_file
 from weight_bridge.plan import Plan
 from weight_bridge.reversion import revert_file
@@ -51,7 +51,7 @@ def test_every_format_is_proved_and_opens_again(file_format: str, tmp_path: Path
     decided, checkpoint = opened()
     receipt = convert_file(decided, checkpoint, tmp_path / "out", file_format=file_format)
     assert receipt.leaves == receipt.proof.inverted == 2
-    found = open_converted(tmp_path / "out")
+    found = open_checkpoint(tmp_path / "out")
     assert np.array_equal(found.tensors["a/kernel"].read(), STATE["a.weight"].T)
     assert verify(decided, checkpoint, found) == receipt.proof
     assert not [path for path in tmp_path.iterdir() if path.name != "out"]
@@ -78,7 +78,7 @@ def test_dtypes_pass_without_a_lossy_hop(dtype: Any, tmp_path: Path) -> None:
     state = {"p": array.reshape(3, 5)}
     decided = weight_bridge.plan(state, {"p": array.reshape(3, 5)})
     convert_file(decided, open_checkpoint(state), tmp_path / "x.safetensors", allow_nan=True)
-    assert open_converted(tmp_path / "x.safetensors").tensors["p"].read().tobytes() == array.tobytes()
+    assert open_checkpoint(tmp_path / "x.safetensors").tensors["p"].read().tobytes() == array.tobytes()
 
 
 def test_nan_is_refused_whole_unless_allowed(tmp_path: Path) -> None:
@@ -142,13 +142,13 @@ def test_verification_sees_what_was_tampered_with(tamper: Callable[[Path], None]
     convert_file(decided, checkpoint, path)
     tamper(path)
     with pytest.raises(weight_bridge.VerificationError) as refused:
-        verify(decided, checkpoint, open_converted(path))
+        verify(decided, checkpoint, open_checkpoint(path))
     assert str(refused.value).splitlines() == [f"{path} is not what the state dict converts to", f"  - {line}"]
 
 
 def test_a_writer_that_writes_wrongly_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    put = SafetensorsSink.put
-    monkeypatch.setattr(SafetensorsSink, "put", lambda self, path, array: put(self, path, array + 1))
+    write = SafetensorsSink.write
+    monkeypatch.setattr(SafetensorsSink, "write", lambda self, path, at, data: write(self, path, at, data + 1))
     with pytest.raises(weight_bridge.VerificationError):
         convert_file(*opened(), tmp_path / "x.safetensors")
     assert list(tmp_path.iterdir()) == []
@@ -162,7 +162,7 @@ def test_a_full_disk_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.M
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(SafetensorsSink, "put", full)
+    monkeypatch.setattr(SafetensorsSink, "write", full)
     with pytest.raises(weight_bridge.WriteError) as refused:
         convert_file(*opened({**STATE, "a.bias": np.zeros(5)}), out)
     assert str(refused.value) == f"{out}: cannot be written: No space left on device; nothing was left behind"
@@ -224,7 +224,7 @@ def test_reversion_gives_back_the_very_bits(suffix: str, tmp_path: Path) -> None
     decided = weight_bridge.plan(checkpoint, nnx_port)
     convert_file(decided, checkpoint, tmp_path / "x.safetensors")
     out = tmp_path / f"back{suffix}"
-    reverted = revert_file(decided, open_converted(tmp_path / "x.safetensors"), checkpoint, out)
+    reverted = revert_file(decided, open_checkpoint(tmp_path / "x.safetensors"), checkpoint, out)
     again = open_checkpoint(out)
     assert reverted.restored == ("convs.1.num_batches_tracked",)
     assert set(again.tensors) == set(state)
@@ -238,7 +238,7 @@ def test_ties_are_restored_as_ties(tmp_path: Path) -> None:
     checkpoint = open_checkpoint({"embed.weight": table, "head.weight": table})
     decided = weight_bridge.plan(checkpoint, {"embed": {"embedding": np.zeros((5, 3))}})
     convert_file(decided, checkpoint, tmp_path / "x.safetensors")
-    revert_file(decided, open_converted(tmp_path / "x.safetensors"), checkpoint, tmp_path / "back.pt")
+    revert_file(decided, open_checkpoint(tmp_path / "x.safetensors"), checkpoint, tmp_path / "back.pt")
     again = open_checkpoint(tmp_path / "back.pt")
     assert again.ties() == (("embed.weight", "head.weight"),)
     assert again.tensors["head.weight"].read().tobytes() == table.view(torch.int16).numpy().tobytes()
@@ -248,7 +248,7 @@ def test_a_state_of_another_model_is_not_reverted(tmp_path: Path) -> None:
     decided, checkpoint = opened()
     save_file({"a/kernel": np.zeros((2, 2)), "c": np.zeros(3)}, tmp_path / "x.safetensors")
     with pytest.raises(weight_bridge.ConversionError) as refused:
-        revert_file(decided, open_converted(tmp_path / "x.safetensors"), checkpoint, tmp_path / "back.pt")
+        revert_file(decided, open_checkpoint(tmp_path / "x.safetensors"), checkpoint, tmp_path / "back.pt")
     assert refused.value.problems == (
         "a/bias: missing",
         "c: the target has no such leaf",

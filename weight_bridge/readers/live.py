@@ -38,7 +38,7 @@ def state_tensors(state: Mapping[str, Any]) -> dict[str, Entry]:
     Raises:
       CheckpointError: values that are neither; all are listed, with the dicts of tensors found among them.
     """
-    problems = [f"{name}: {fault}" for name, value in state.items() if (fault := _fault(value))]
+    problems = [f"{name}: {fault}" for name, value in state.items() if (fault := _fault(name, value))]
     if problems:
         nested = _places(state)
         hint = f"; --key {' or --key '.join(nested)} picks the state dict inside" if nested else ""
@@ -75,8 +75,10 @@ def layer_of(module: Any) -> Layer:
     return Layer(library_kind(type(module), LIBRARIES), simple_options(vars(module)))
 
 
-def _fault(value: Any) -> str | None:
-    """Why a value of a state dict cannot be carried over, if so."""
+def _fault(name: object, value: Any) -> str | None:
+    """Why an entry of a state dict cannot be carried over, if so."""
+    if not isinstance(name, str):
+        return f"its name is a {type(name).__name__}, expected text"
     if is_tensor(value) and str(value.layout) != "torch.strided":
         return f"{value.layout}, expected a dense tensor"
     if not is_tensor(value) and not isinstance(value, np.ndarray | np.generic):

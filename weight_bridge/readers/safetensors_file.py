@@ -9,48 +9,47 @@ References: https://huggingface.co/docs/safetensors
 from __future__ import annotations
 
 import json
-import mmap
-from collections.abc import Callable, Hashable
+import math
+from collections import Counter
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
-
-from weight_bridge._dtypes import FROM_SAFETENSORS, numpy_dtype
+from weight_bridge._dtypes import FROM_SAFETENSORS
 from weight_bridge._errors import CheckpointError
-from weight_bridge.spec import Array, Spec
+from weight_bridge.readers.mapped import Entry, MappedFile
+from weight_bridge.spec import Spec
 
 MAX_HEADER = 100_000_000  # the reference implementation's own limit
 MAX_EXTENT = 2**63 - 1
 
-Entry = tuple[Spec, Callable[[], Array], Hashable]
-
 
 def tensors(path: Path) -> dict[str, Entry]:
-    """Returns the tensors of a file; their bytes are mapped, not read.
+    """Returns the tensors of a file; see `contents`."""
+    return contents(path)[0]
+
+
+def contents(path: Path) -> tuple[dict[str, Entry], dict[str, Any]]:
+    """Returns the tensors of a file, whose bytes are mapped, not read, and its free metadata.
 
     Args:
       path: a `.safetensors` file.
 
     Returns:
       Name → (spec, read, storage) in header order. Names that the file's metadata lists as dropped duplicates of
-      another tensor come back as aliases of it.
+      another tensor come back as aliases of it. Then the metadata.
 
     Raises:
       CheckpointError: the file is truncated or its header does not hold; every problem is listed.
     """
     size = path.stat().st_size
     start, header = _header(path, size)
-    metadata = header.pop("__metadata__", {})
+    metadata: Any = header.pop("__metadata__", None)
+    if not isinstance(metadata, dict):
+        metadata = {}
     placed = _placed(path, header, size - start)
-    data = _mapped(path, start)
-    found = {name: _entry(path, data, spec, begin) for name, (spec, begin) in placed.items()}
-    return found | _dropped_duplicates(metadata, found)
-
-
-def metadata(path: Path) -> dict[str, Any]:
-    """Returns the free metadata of a file's header."""
-    return cast("dict[str, Any]", _header(path, path.stat().st_size)[1].get("__metadata__", {}))
+    data = MappedFile(path)
+    found = {name: data.entry(spec, start + begin) for name, (spec, begin) in placed.items()}
+    return found | _dropped_duplicates(metadata, found), cast("dict[str, Any]", metadata)
 
 
 def _header(path: Path, size: int) -> tuple[int, dict[str, Any]]:
@@ -65,18 +64,17 @@ def _header(path: Path, size: int) -> tuple[int, dict[str, Any]]:
     duplicates: list[str] = []
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        names = [name for name, _ in pairs]
-        duplicates.extend(
-            sorted({name for name in names if names.count(name) > 1}) if len({*names}) < len(names) else []
-        )
-        return dict(pairs)
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            duplicates.extend(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        return found
 
     try:
         header = json.loads(raw, object_pairs_hook=unique)
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: the header is not JSON: {error}") from None
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise CheckpointError(f"{path}: the header is not JSON: {error!s:.200}") from None
     if duplicates:
-        raise CheckpointError(f"{path}: the header holds keys twice: {', '.join(duplicates)}")
+        raise CheckpointError(f"{path}: the header holds keys twice: {', '.join(sorted(duplicates)[:20])}")
     if not isinstance(header, dict):
         raise CheckpointError(f"{path}: the header is a JSON {type(header).__name__}, expected an object")
     return 8 + length, cast("dict[str, Any]", header)
@@ -120,7 +118,9 @@ def _checked(entry: Any, available: int) -> tuple[Spec, int]:
     if not begin <= end <= available:
         raise ValueError(f"bytes {begin} to {end} lie outside the file's {available} bytes of data: it was truncated")
     if spec.nbytes != end - begin:
-        raise ValueError(f"{spec} takes {spec.nbytes} bytes, its offsets span {end - begin}")
+        raise ValueError(f"{spec!s:.200} takes {spec.nbytes} bytes, its offsets span {end - begin}")
+    if math.prod(max(size, 1) for size in spec.shape) > MAX_EXTENT // 16:
+        raise ValueError(f"shape {shape!r:.80} is more than an array can have")
     return spec, begin
 
 
@@ -128,27 +128,10 @@ def _counts(values: list[Any]) -> bool:
     return all(type(value) is int and 0 <= value <= MAX_EXTENT for value in values)
 
 
-def _mapped(path: Path, start: int) -> memoryview:
-    """The data as read-only mapped memory."""
-    with path.open("rb") as file:
-        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))[start:]
-
-
-def _entry(path: Path, data: memoryview, spec: Spec, begin: int) -> Entry:
-    def read() -> Array:
-        raw = np.frombuffer(data, np.uint8, spec.nbytes, begin) if spec.nbytes else np.empty(0, np.uint8)
-        return raw.view(numpy_dtype(spec.dtype)).reshape(spec.shape)
-
-    return spec, read, (str(path), begin, spec) if spec.nbytes else None
-
-
-def _dropped_duplicates(metadata: Any, found: dict[str, Entry]) -> dict[str, Entry]:
+def _dropped_duplicates(metadata: dict[str, Any], found: dict[str, Entry]) -> dict[str, Entry]:
     """Names that `safetensors.torch.save_model` dropped because another name shares their storage."""
-    if not isinstance(metadata, dict):
-        return {}
-    names = cast("dict[str, Any]", metadata)
     return {
         name: found[kept]
-        for name, kept in names.items()
+        for name, kept in metadata.items()
         if isinstance(kept, str) and kept in found and name not in found
     }

@@ -3,58 +3,64 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from weight_bridge._errors import UsageError
-from weight_bridge.spec import Array, Spec
-from weight_bridge.writers import msgpack_file, orbax_folder, safetensors_file
+from weight_bridge.spec import Spec
+from weight_bridge.writers import msgpack_file, orbax_folder, safetensors_file, safetensors_folder
+from weight_bridge.writers.base import Sink
 
-__all__ = ["FORMATS", "Sink", "place", "sink"]
+__all__ = ["FORMATS", "SHARD", "Output", "Sink", "output"]
 
-
-class Sink(Protocol):
-    """Takes arrays one by one, in any order, and keeps none that it need not keep."""
-
-    def put(self, path: str, array: Array) -> None:
-        """Stores one array."""
-        ...
-
-    def __enter__(self) -> Sink:
-        """Opens the place."""
-        ...
-
-    def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:
-        """Brings everything to the disk, unless the work has failed."""
-        ...
+SHARD = 5_000_000_000  # bytes of a safetensors file above which a folder of several is written
 
 
-Opener = Callable[[Path, Mapping[str, Spec], Mapping[str, str]], Sink]
+@dataclass(frozen=True)
+class Output:
+    """Where a state goes, and in what form.
 
-FORMATS: dict[str, tuple[str, Opener]] = {
+    Args:
+      place: the final file or folder.
+      suffix: what says the form to a reader, whatever the name; none says an Orbax folder.
+      open: opens a sink at a staged place, for these leaves and with this free metadata.
+    """
+
+    place: Path
+    suffix: str
+    open: Callable[[Path, Mapping[str, Spec], Mapping[str, str]], Sink]
+
+
+FORMATS: dict[str, tuple[str, Callable[..., Sink]]] = {
     "safetensors": (".safetensors", safetensors_file.SafetensorsSink),
     "msgpack": (".msgpack", msgpack_file.MsgpackSink),
     "orbax": ("", orbax_folder.OrbaxSink),
 }
 
 
-def place(out: Path, file_format: str) -> Path:
+def output(out: Path, file_format: str, size: int = 0, shard: int = SHARD) -> Output:
     """Returns where a format puts its output: in a folder, under the name `model`, unless a file is named.
 
+    Args:
+      out: what the user named.
+      file_format: `safetensors`, `msgpack` or `orbax`.
+      size: bytes of all leaves.
+      shard: bytes above which safetensors in a folder are several files and an index.
+
+    Raises:
+      UsageError: a format that is not known, or a name that says another one.
+
     Example:
-      >>> print(place(Path("runs/new"), "safetensors"), place(Path("a.safetensors"), "safetensors"))
+      >>> print(output(Path("runs/new"), "safetensors").place, output(Path("a.safetensors"), "safetensors").place)
       runs/new/model.safetensors a.safetensors
     """
     if file_format not in FORMATS:
         raise UsageError(f"format {file_format!r} is not known; known: {', '.join(FORMATS)}")
-    suffix = FORMATS[file_format][0]
+    suffix, sink = FORMATS[file_format]
     if not suffix or out.suffix == suffix:
-        return out
+        return Output(out, suffix, sink)
     if out.suffix in {known for known, _ in FORMATS.values() if known} and not out.is_dir():
         raise UsageError(f"{out}: the name says another format than {file_format}")
-    return out / f"model{suffix}"
-
-
-def sink(file_format: str, at: Path, specs: Mapping[str, Spec], metadata: Mapping[str, str]) -> Sink:
-    """Opens a sink of a format at a staged place."""
-    return FORMATS[file_format][1](at, specs, metadata)
+    if file_format == "safetensors" and size > shard:
+        return Output(out, suffix, lambda *of: safetensors_folder.SafetensorsFolderSink(*of, shard=shard))
+    return Output(out / f"model{suffix}", suffix, sink)

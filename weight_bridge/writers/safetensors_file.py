@@ -1,22 +1,24 @@
-"""Safetensors, streamed: the header follows from the plan, so each array goes to its place and is forgotten."""
+"""Safetensors, streamed: the header follows from the plan, so each piece goes to its place and is forgotten."""
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
 from weight_bridge._dtypes import SAFETENSORS, numpy_dtype
 from weight_bridge._errors import WriteError
+from weight_bridge.blocks import Region
 from weight_bridge.spec import Array, Spec
+from weight_bridge.writers.base import Sink
+from weight_bridge.writers.staging import sync_file, write_at
 
 
-class SafetensorsSink:
-    """Writes one file, array by array in any order.
+class SafetensorsSink(Sink):
+    """Writes one file.
 
     Args:
       at: where to write.
@@ -30,26 +32,20 @@ class SafetensorsSink:
     def __init__(self, at: Path, specs: Mapping[str, Spec], metadata: Mapping[str, str]) -> None:
         if strange := [f"{name}: {spec.dtype}" for name, spec in specs.items() if spec.dtype not in SAFETENSORS]:
             raise WriteError("safetensors has no code for these dtypes; write another format or cast them", strange)
-        header, self._offsets = _layout(specs, metadata)
-        self._specs = specs
-        self._file = at.open("wb")
-        self._file.write(header)
+        header, self._begins = _layout(specs, metadata)
+        self._at, self._specs = at, specs
+        with at.open("wb") as file:
+            file.write(header)
+            file.truncate(len(header) + sum(spec.nbytes for spec in specs.values()))
 
-    def put(self, path: str, array: Array) -> None:
-        """Stores one array at its place."""
+    def write(self, path: str, region: Region, data: Array) -> None:
         spec = self._specs[path]
-        stored = np.ascontiguousarray(array, dtype=numpy_dtype(spec.dtype))
-        self._file.seek(self._offsets[path])
-        self._file.write(stored.reshape(-1).view(np.uint8).data)
+        first = np.ravel_multi_index([part.start for part in region], spec.shape) if region else 0
+        stored = np.ascontiguousarray(data, dtype=numpy_dtype(spec.dtype))
+        write_at(self._at, self._begins[path] + int(first) * stored.itemsize, stored)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:
-        with self._file:
-            if failure is None:
-                self._file.flush()
-                os.fsync(self._file.fileno())
+    def close(self) -> None:
+        sync_file(self._at)
 
 
 def _layout(specs: Mapping[str, Spec], metadata: Mapping[str, str]) -> tuple[bytes, dict[str, int]]:

@@ -9,7 +9,10 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from weight_bridge._errors import WriteError
+from weight_bridge.spec import Array
 
 PARTIAL = ".partial"
 
@@ -26,17 +29,20 @@ class Stage:
         """Gives the output its name, in one step, and makes the name durable."""
         if self.out.is_dir() and any(self.out.iterdir()):
             raise WriteError(f"{self.out}: a folder with content is there already; name another place")
+        if self.at.is_dir():
+            _sync_folder(self.at)
         self.at.replace(self.out)
         _sync_folder(self.out.parent)
         self.committed = True
 
 
 @contextlib.contextmanager
-def staged(out: Path) -> Generator[Stage]:
+def staged(out: Path, size: int = 0) -> Generator[Stage]:
     """Offers a hidden place for an output; whatever goes wrong, the folder ends as it was.
 
     Args:
       out: the final path, whose folder is made if need be.
+      size: bytes that it will take, as far as known: a disk that cannot hold them is refused at once.
 
     Yields:
       The stage; what stands at `stage.at` when `stage.commit()` is called becomes `out`.
@@ -50,6 +56,8 @@ def staged(out: Path) -> Generator[Stage]:
         out.parent.mkdir(parents=True, exist_ok=True)
         for stale in _abandoned(out):
             _remove(stale)
+        if (free := shutil.disk_usage(out.parent).free) < size:
+            raise WriteError(f"{out}: needs {size} bytes, the disk has {free}; nothing was left behind")
         yield stage
     except OSError as error:
         raise WriteError(f"{out}: cannot be written: {error.strerror or error}; nothing was left behind") from error
@@ -65,6 +73,15 @@ def sync_file(path: Path) -> None:
     """Brings a file's content to the disk."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
+
+
+def write_at(at: Path, position: int, array: Array) -> None:
+    """Writes an array's bytes at a position of a file; from several threads, each by itself."""
+    data = array.reshape(-1).view(np.uint8).data
+    with at.open("r+b", buffering=0) as file:
+        file.seek(position)
+        while data:
+            data = data[file.write(data) :]
 
 
 def _made_folders(out: Path) -> list[Path]:

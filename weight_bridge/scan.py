@@ -1,0 +1,59 @@
+"""NaN found fast: by the bits, part by part, on every core; told in full only where there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from weight_bridge._dtypes import kind
+from weight_bridge.blocks import bits, chunks, parallel
+from weight_bridge.spec import Array
+
+# Bits without the sign, and the largest number that they make for an element that is no NaN.
+NUMBERS: dict[str, tuple[int, int]] = {
+    "float16": (0x7FFF, 0x7C00),
+    "bfloat16": (0x7FFF, 0x7F80),
+    "float32": (0x7FFFFFFF, 0x7F800000),
+    "float64": (0x7FFFFFFFFFFFFFFF, 0x7FF0000000000000),
+    "float8_e4m3fn": (0x7F, 0x7E),
+    "float8_e5m2": (0x7F, 0x7C),
+    "float8_e8m0fnu": (0xFF, 0xFE),
+}
+
+
+def has_nan(array: Array) -> bool:
+    """Returns whether an array of any layout and dtype holds NaN.
+
+    Example:
+      >>> has_nan(np.array([1.0, np.inf])), has_nan(np.array([1.0, np.nan])), has_nan(np.array([3]))
+      (False, True, False)
+    """
+    if kind(array.dtype.name) == "complex":
+        return has_nan(np.real(array)) or has_nan(np.imag(array))
+    if kind(array.dtype.name) != "float":
+        return False
+    return any(parallel(_part_has_nan, chunks(array)))
+
+
+def _part_has_nan(part: Array) -> bool:
+    known = NUMBERS.get(part.dtype.name)
+    if known is None:
+        return bool(np.isnan(part).any())
+    whole = bits(part)
+    mask, largest = map(whole.dtype.type, known)
+    return bool(np.bitwise_and(whole, mask).max() > largest)
+
+
+def nan_problems(arrays: Mapping[str, Array]) -> list[str]:
+    """Returns one line per array that holds NaN."""
+    lines: list[str] = []
+    for name, array in arrays.items():
+        if has_nan(array):
+            found = np.isnan(array)
+            where = ", ".join(map(str, np.unravel_index(int(found.argmax()), found.shape)))
+            count = int(found.sum())
+            lines.append(
+                f"{name}: {count} of {array.size} elements are NaN, the first at [{where}]; --allow-nan lets them pass"
+            )
+    return lines
