@@ -55,7 +55,8 @@ class Result:
         """Returns the leaf in compact memory of its own."""
         out = np.empty(self.spec.shape, numpy_dtype(self.spec.dtype))
         regions = pieces(self.spec.shape, out.itemsize)
-        parallel(lambda region: compact(self._cast(self.array[region]), out[region]), regions)
+        # The ellipsis keeps the one element of an array without axes an array.
+        parallel(lambda region: compact(self._cast(self.array[(..., *region)]), out[(..., *region)]), regions)
         return out
 
     def _cast(self, array: Array) -> Array:
