@@ -14,8 +14,9 @@ def constructed(build: Callable[[], Any]) -> Any:
       build: returns a candidate. It may be called twice.
 
     Returns:
-      The candidate. It has values where it is no NNX module, where building it needs values, or where it holds
-      arrays outside its variables, which no state dict could replace.
+      The candidate; its random streams have the keys that they would have had. It has values where it is no NNX
+      module, where building it needs values, or where it holds arrays outside its variables, which no state dict
+      could replace.
     """
     if importlib.util.find_spec("flax") is None:
         return build()
@@ -37,8 +38,12 @@ def constructed(build: Callable[[], Any]) -> Any:
         return found[-1]
     except (jax.errors.JAXTypeError, TypeError):
         return build()
-    values = [leaf for _, leaf in nnx.to_flat_state(nnx.state(abstract))]
-    return abstract if all(isinstance(leaf, nnx.Variable) for leaf in values) else build()
+    if not all(isinstance(leaf, nnx.Variable) for _, leaf in nnx.to_flat_state(nnx.state(abstract))):
+        return build()
+    if jax.tree.leaves(nnx.state(abstract, nnx.RngState)):
+        with jax.enable_x64(True):  # what is not asked for is not computed: no initialiser runs
+            nnx.update(abstract, jax.jit(lambda: nnx.state(build(), nnx.RngState))())
+    return abstract
 
 
 class _NoModule(Exception):
