@@ -201,10 +201,10 @@ def _tell_misfits(rest: _Open, sources: Sequence[Unit], targets: Sequence[Unit])
         if not rest.are_open(target):
             continue
         alike = [unit for unit in sources if unit.family == target.family and rest.are_open(unit)]
-        near = [unit for unit in alike if _same_name(unit, target)]
-        if len(near) != 1:
-            near = alike if target.family is not None and len(alike) == 1 else []
-        for unit in near:
+        near = _namesakes(target, alike)
+        if len(near) != 1 and target.family is not None:
+            near = alike
+        for unit in near if len(near) == 1 else []:
             try:
                 draft(unit, target)
             except Undecided:
@@ -213,10 +213,15 @@ def _tell_misfits(rest: _Open, sources: Sequence[Unit], targets: Sequence[Unit])
                 rest.refuse(str(misfit), unit, target)
 
 
-def _same_name(source: Unit, target: Unit) -> bool:
-    way = align(source.tokens, target.tokens)
-    same = all(source.tokens[i] == target.tokens[j] for i, j in way.numbers)
-    return same and not way.exchanged and way.cost < 2
+def _namesakes(target: Unit, sources: Sequence[Unit]) -> list[Unit]:
+    """The units of the source whose names agree with a target's up to what stands around them, the nearest of those."""
+    costs: dict[int, float] = {}
+    for index, source in enumerate(sources):
+        way = align(source.tokens, target.tokens)
+        same = all(source.tokens[i] == target.tokens[j] for i, j in way.numbers)
+        if same and not way.exchanged and way.cost < 2:
+            costs[index] = way.cost
+    return [sources[index] for index, cost in costs.items() if cost == min(costs.values())]
 
 
 def _tie_line(tie: Tie) -> str:

@@ -109,8 +109,8 @@ class Unit:
 
     @property
     def main(self) -> Member:
-        """The tensor that tells most: the weight, else the value, else any."""
-        for role in ("weight", VALUE):
+        """The tensor that tells most: the weight, else the value, else the mean, else any."""
+        for role in ("weight", VALUE, "mean"):
             if role in self.members:
                 return self.members[role]
         return next(iter(self.members.values()))

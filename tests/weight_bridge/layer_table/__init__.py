@@ -1,0 +1,8 @@
+"""The layer table: rows by family, and what is measured of each."""
+
+from __future__ import annotations
+
+from tests.weight_bridge.layer_table import convolution_rows, linear_rows, normalization_rows
+from tests.weight_bridge.layer_table.row import Row
+
+ROWS: dict[str, Row] = {**linear_rows.ROWS, **convolution_rows.ROWS, **normalization_rows.ROWS}
