@@ -70,8 +70,9 @@ class OneHotCategorical:
         return jnp.log(clip_probs(self.probs))
 
     def log_prob(self, value: Array) -> Array:
-        """Return the log-probability of one-hot events."""
-        return _sum_last(value * self.logits, self.event_axes + 1)
+        """Return the log-probability of one-hot events; no gradient reaches them, as in torch."""
+        chosen = jnp.take_along_axis(self.logits, value.argmax(-1, keepdims=True), -1)
+        return _sum_last(chosen, self.event_axes + 1)
 
     def entropy(self) -> Array:
         """Return the entropy in nats."""
