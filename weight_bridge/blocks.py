@@ -10,6 +10,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any, TypeVar
 
 import numpy as np
@@ -29,6 +30,8 @@ Region = tuple[slice, ...]
 def parallel(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
     """Returns the results of all items, in order, computed by as many threads as there are cores.
 
+    The work itself may not call this again: it would wait for the threads that it takes up.
+
     Example:
       >>> parallel(abs, [-1, 2, -3])
       [1, 2, 3]
@@ -36,8 +39,13 @@ def parallel(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Resu
     items = list(items)
     if len(items) < 2 or WORKERS < 2:
         return [work(item) for item in items]
-    with ThreadPoolExecutor(min(WORKERS, len(items))) as pool:
-        return list(pool.map(work, items))
+    return list(_pool(os.getpid()).map(work, items))
+
+
+@cache
+def _pool(process: int) -> ThreadPoolExecutor:
+    """The threads of a process; one that was forked has none of its parent's."""
+    return ThreadPoolExecutor(WORKERS, f"weight_bridge-{process}")
 
 
 def pieces(shape: tuple[int, ...], itemsize: int, size: int = CHUNK) -> Iterator[Region]:
@@ -111,11 +119,12 @@ def same_bits(one: Array, other: Array) -> bool:
     if one.dtype.itemsize == 16:
         return same_bits(np.real(one), np.real(other)) and same_bits(np.imag(one), np.imag(other))
     pairs = zip(chunks(bits(one)), chunks(bits(other)), strict=True)
-    return all(parallel(lambda pair: _same(*pair), pairs))
+    return all(parallel(lambda pair: same_part(*pair), pairs))
 
 
-def _same(one: Array, other: Array) -> bool:
-    one, other = np.squeeze(one), np.squeeze(other)
+def same_part(one: Array, other: Array) -> bool:
+    """Returns whether two arrays of a few megabytes hold the same bits, found by this thread alone."""
+    one, other = np.squeeze(bits(one)), np.squeeze(bits(other))
     if _runs(one) and _runs(other):
         return bool(np.array_equal(one, other))
     ours, theirs = _scratch(one.dtype), _scratch(other.dtype)

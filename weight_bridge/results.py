@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from weight_bridge._dtypes import numpy_dtype
-from weight_bridge.blocks import Region, chunks, compact, parallel, pieces, same_bits
+from weight_bridge.blocks import Region, chunks, compact, parallel, pieces, same_bits, same_part
 from weight_bridge.casts import CastLoss, cast_loss, summed
 from weight_bridge.plan import Step
 from weight_bridge.spec import Array, Spec
@@ -49,7 +49,7 @@ class Result:
         if self.cast is None:
             return same_bits(self.array, there)
         pairs = zip(chunks(self.array), chunks_alike(self.array, there), strict=True)
-        return all(parallel(lambda pair: same_bits(self._cast(compact(pair[0])), pair[1]), pairs))
+        return all(parallel(lambda pair: same_part(self._cast(compact(pair[0])), pair[1]), pairs))
 
     def whole(self) -> Array:
         """Returns the leaf in compact memory of its own."""
