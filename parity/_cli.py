@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from json import dumps
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -68,6 +69,32 @@ def check(
         typer.echo(str(report))
     _write(reports, json, html)
     raise typer.Exit(0 if all(report.ok for report in reports) else 1)
+
+
+@app.command()
+def faults(
+    target: Annotated[str, typer.Argument(help="package.module:PAIR, or a package or module of pairs")] = "models",
+    candidate: Annotated[str, typer.Option(help="which candidate of a pair is broken")] = "nnx",
+    examples: Annotated[int, typer.Option(min=1, help="how many examples per configuration")] = 6,
+    generic: Annotated[bool, typer.Option(help="also the faults that any model may have")] = True,
+    every: Annotated[bool, typer.Option("--every", help="list every fault")] = False,
+    json: Annotated[Path | None, typer.Option(help="write the score as JSON")] = None,
+) -> None:
+    """Inject known porting faults: which are caught, located and named; exit 0 if all are caught, 1 otherwise."""
+    from rich.console import Console
+
+    from parity.faults.discovery import pairs_and_faults
+    from parity.faults.progress import watched
+    from parity.faults.run import run
+    from parity.faults.table import render
+
+    pairs, known = pairs_and_faults(target, generic=generic)
+    with watched() as tell:
+        score = run(pairs, known, candidate=candidate, examples=examples, progress=tell)
+    Console(width=None if sys.stdout.isatty() else 140).print(render(score, every=every))
+    if json is not None:
+        json.write_text(dumps(score.to_dict(), indent=2) + "\n")
+    raise typer.Exit(0 if score.ok else 1)
 
 
 def _write(reports: list[Any], json: Path | None, html: Path | None) -> None:

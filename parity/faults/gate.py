@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import weight_bridge
-from parity._errors import StructureMismatch
+from parity._errors import ReferenceRefuses, StructureMismatch
 from parity.checks import Check, named
 from parity.explore import Budget, Case, cases, open_session
 from parity.formats import Precision
@@ -17,7 +16,7 @@ from parity.record import Example
 from parity.report import Report, Result
 from parity.session import Session
 from parity.survey import examine
-from parity.trial import ReferenceRefuses, Trial
+from parity.trial import Trial
 
 SILENT = frozenset({"parity", "rounding"})
 """Verdicts that say nothing; any other is shown in a report."""
@@ -41,10 +40,10 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Bench:
-    """What all faults of one pair share: configurations, examples, and the reference's models.
+    """What all faults of one pair share: configurations and examples.
 
     Attributes:
-      pair: the correct pair; its reference is built once per configuration.
+      pair: the correct pair.
       label: name of the candidate.
       drawn: cases with their examples, ordinary values first.
     """
@@ -57,8 +56,7 @@ class Bench:
     def of(cls, pair: Pair, label: str, *, examples: int = 6, configs: int = 2, seed: int = 0) -> Bench:
         """Draws at most `examples` examples from each of a few cases, one per profile first."""
         pool = cases(pair, Budget(examples, configs, seed))
-        kept = replace(pair, reference=_kept(pair.reference))
-        return cls(kept, label, tuple((case, _examples(case, examples, seed)) for case in pool))
+        return cls(pair, label, tuple((case, _examples(case, examples, seed)) for case in pool))
 
     @property
     def ordinary(self) -> tuple[Case, Example]:
@@ -132,15 +130,3 @@ def _examples(case: Case, count: int, seed: int) -> tuple[Example, ...]:
     profiles = list(dict.fromkeys(name for given in case.inputs for name in given.profiles)) or ["normal"]
     profiles.sort(key=lambda name: name != "normal")
     return tuple(case.example(profiles[i % len(profiles)], seed + i) for i in range(max(count, len(profiles))))
-
-
-def _kept(build: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """A builder that remembers by the config's text: sessions copy the reference, so faults can share it."""
-    found: dict[str, Any] = {}
-
-    def once(config: Any) -> Any:
-        if repr(config) not in found:
-            found[repr(config)] = build(config)
-        return found[repr(config)]
-
-    return once

@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 
 import weight_bridge
-from parity._errors import StructureMismatch
+from parity._errors import ReferenceRefuses, StructureMismatch
 from parity.backends import Call, candidate_program
 from parity.explore import Case, open_session
 from parity.pair import Pair
 from parity.record import Arrays, Example
 from parity.session import Session
-from parity.trial import REFUSALS, ReferenceRefuses, Trial
+from parity.trial import REFUSALS, Trial
 
 ABSOLUTE = 1e-3
 """What people allow. It is the subject of the comparison here, and judges nothing else."""

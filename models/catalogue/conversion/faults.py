@@ -51,6 +51,7 @@ FAULTS = family(
     at(
         *(STORED, "adapted/base", "unmatched-silent", "a leaf keeps its initial value"),
         reading("bias", jnp.zeros_like),
+        causes=("bias-dropped",),
     ),
     at(
         *(STORED, "directed", "ddp-prefix", "a prefix that matches nothing"),
@@ -78,6 +79,7 @@ FAULTS = family(
     at(
         *(STORED, "adapted", "lora-hidden", "alpha over rank is left out"),
         deriving(scale=lambda adapted: 1.0),
+        causes=("constant-differs",),
     ),
     at(
         *(STORED, "", "buffer-dtype-changed", "a buffer stored as integers"),

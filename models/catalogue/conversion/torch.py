@@ -35,7 +35,7 @@ class Stored(nn.Module):
         self.adapted = Adapted(inputs, hidden, rank=2, alpha=3.0)
         self.norm = nn.BatchNorm1d(hidden)
         self.directed = weight_norm(nn.Linear(hidden, outputs))
-        self.register_buffer("offset", torch.zeros(outputs))
+        self.register_buffer("offset", torch.linspace(1.3, 2.6, outputs))
 
     def forward(self, x: Tensor) -> Tensor:  # (B, inputs) -> (B, outputs)
         return self.directed(torch.tanh(self.norm(self.adapted(x)))) + self.offset

@@ -44,11 +44,13 @@ FAULTS = family(
     at(
         *(ACTOR, "", "log-std-clamp", "another range of the log-deviation"),
         around("clamp", lambda original, x: jnp.clip(x, -20.0, 2.0)),
+        causes=("activation-limit-missing", "limit-value"),
     ),
     at(
         *(SCORE, "", "sample-vs-rsample", "the sample carries a gradient"),
         around("sample", lambda original, mean, noise: mean + noise),
         checks=("param_grad",),
+        causes=("stop-gradient-missing",),
     ),
     at(
         *(SUPPORT, "", "support-outside", "the density goes on outside the support"),

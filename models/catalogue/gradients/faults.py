@@ -40,6 +40,7 @@ FAULTS = family(
         *(BOOTSTRAP, "", "target-network-live", "the target learns too"),
         around("goal", lambda original, x: original.__self__.target(x)),
         checks=("param_grad",),
+        causes=("stop-gradient-missing",),
     ),
     at(
         *(AT_ZERO, "length", "norm-at-zero", "`jnp.linalg.norm`: NaN at zero"),
@@ -59,6 +60,7 @@ FAULTS = family(
         *(PENALTY, "", "second-order-dropped", "the inner gradient is a constant to the outer one"),
         around("slope", lambda original, x: stop_gradient(original(x))),
         checks=("param_grad",),
+        causes=("stop-gradient-extra",),
     ),
     at(
         *(AT_ZERO, "product", "prod-via-log", "the exponential of a sum of logarithms"),
@@ -69,6 +71,7 @@ FAULTS = family(
         *(ADVERSARIAL, "judge", "grad-wrt-subset", "one leaf is left out of the differentiation"),
         reading("bias", stop_gradient),
         checks=("param_grad",),
+        causes=("stop-gradient-extra",),
     ),
     at(
         *(SHARDS, "", "psum-vs-pmean", "gradients of shards are added up, not averaged"),

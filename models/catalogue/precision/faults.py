@@ -83,10 +83,12 @@ FAULTS = family(
     at(
         *(MIXED, "dense", "tf32-default-gpu", "operands of 10 bits in float32"),
         around("__call__", _operands_of(10)),
+        causes=("stability",),
     ),
     at(
         *(MIXED, "out", "tpu-bf16-default", "operands of 7 bits in float32"),
         around("__call__", _operands_of(7)),
+        causes=("stability",),
     ),
     at(
         *(MIXED, "softmax", "softmax-upcast-dropped", "softmax in the precision of its input"),

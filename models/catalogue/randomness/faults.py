@@ -32,6 +32,13 @@ def _with_replacement(original: Any, weights: Array) -> Array:
     return jax.random.categorical(key, jnp.log(weights)[:, None], shape=(len(weights), 2))
 
 
+def _one_stream(model: Any) -> Any:
+    """The second layer starts with the first one's key."""
+    before = model.second.rngs.key.get_value()
+    model.second.rngs.key.set_value(model.first.rngs.key.get_value())
+    return lambda: model.second.rngs.key.set_value(before)
+
+
 FAULTS = family(
     "randomness",
     at(
@@ -43,8 +50,8 @@ FAULTS = family(
         around("__call__", _unscaled),
     ),
     at(
-        *(DROPPED, "second", "dropout-key-reuse", "one key for both layers"),
-        around("__call__", _same_key),
+        *(DROPPED, "", "dropout-key-reuse", "one key for both layers"),
+        _one_stream,
         checks=("randomness", "forward"),
     ),
     at(

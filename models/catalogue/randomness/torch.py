@@ -21,8 +21,8 @@ class DropPath(nn.Module):
     def forward(self, x: Tensor) -> Tensor:  # (B, ...), both ways
         if not self.training:
             return x
-        keep = torch.full((len(x), *(1,) * (x.ndim - 1)), 1 - self.rate, dtype=x.dtype)
-        return x * torch.bernoulli(keep) / (1 - self.rate)
+        keep = x.new_empty((len(x), *(1,) * (x.ndim - 1))).bernoulli_(1 - self.rate)
+        return x * keep / (1 - self.rate)
 
 
 class Noise(nn.Module):

@@ -39,6 +39,7 @@ FAULTS = family(
     at(
         *(RESIZES, "nearest", "resize-nearest-rule", "the nearest pixel by pixel centres"),
         around("sources", _half_pixel),
+        causes=("resize-nearest-rounding",),
     ),
     at(
         *(RESIZES, "cubic", "resize-bicubic-coefficient", "JAX's coefficient, -0.5"),
@@ -55,6 +56,7 @@ FAULTS = family(
     at(
         *(SPECTRA, "", "fft-normalisation", "the transform is not normalised"),
         around("whole", _backward),
+        causes=("constant-factor",),
     ),
     at(
         *(MEL, "", "mel-variant", "the other mel scale"),
