@@ -140,19 +140,21 @@ def _located(traced: Traced, check: str) -> Located:
 
 def _forward(traced: Traced, check: str) -> Located:
     """By the outputs of every module on the reference's input."""
+
     def own(twin: Twin) -> float:
         return 0.0 if twin.own > MODULE_BOUND and _contradicted(twin, traced.root) else twin.own
 
-    twin = _deepest(traced.root, own, lambda t: _limit(traced, t))
+    twin = _deepest(traced.root, own, lambda t: _limit(traced, t) if t.fit == "whole" else MODULE_BOUND)
     wrong = twin.own > _limit(traced, twin)
     depth = tuple(
         ModuleError(t.reference.name, t.candidate.name, t.own, t.carried)
         for t in traced.root.all()
-        if not t.children or t is traced.root
+        if (not t.children or t is traced.root) and np.isfinite(t.own)
     )
-    observed = twin.results(twin.candidate.outputs if twin.own == twin.carried else twin.forced.outputs)
     divergence = Divergence(check, twin.reference.name, twin.candidate.name, wrong, twin.own)
-    return _found(traced, divergence, twin, twin.expected, observed, depth)
+    if twin.fit == "half":  # what it does can only be recomputed together with what the sides divide differently
+        twin = _around(traced.root, twin)
+    return _found(traced, divergence, twin, twin.expected, twin.did, depth)
 
 
 def _backward(traced: Traced, check: str) -> Located:
@@ -233,11 +235,25 @@ def _deepest(twin: Twin, error: Callable[[Twin], float], limit: Callable[[Twin],
 
     def innermost(outer: Twin) -> list[Twin]:
         wrong = [child for child in outer.children if error(child) > limit(child)]
-        return [found for child in wrong for found in innermost(child)] or [outer]
+        whole = [found for child in wrong if child.fit == "whole" for found in innermost(child)]
+        return whole or [child for child in wrong if child.fit != "whole"][:1] or [outer]
 
     found = innermost(twin)
     largest = max(error(one) for one in found)
     return next(one for one in found if error(one) >= TRIFLE * largest)
+
+
+def _around(outer: Twin, twin: Twin) -> Twin:
+    """The pair directly around a pair."""
+    return next(
+        (
+            found
+            for child in outer.children
+            if twin in child.all() and child != twin
+            for found in [_around(child, twin)]
+        ),
+        outer,
+    )
 
 
 def _contradicted(twin: Twin, root: Twin) -> bool:

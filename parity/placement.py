@@ -82,30 +82,43 @@ def place(reference: np.ndarray, candidate: np.ndarray, *, reordered: bool = Fal
     return found[0]
 
 
-def match(reference: Arrays, candidate: Arrays, *, reordered: bool = False) -> dict[str, tuple[str, Placement]]:
-    """Pairs floating leaves of two calls' arguments or results.
+def match(
+    reference: Arrays, candidate: Arrays, *, reordered: bool = False, kinds: str = "fc"
+) -> dict[str, tuple[str, Placement]]:
+    """Pairs leaves of two calls' arguments or results.
 
     Args:
       reference: by leaf name.
       candidate: by leaf name.
       reordered: see `place`.
+      kinds: which kinds of numbers, as `numpy.dtype.kind` has them. Flags among arguments are better left out: which
+        value of a mask means what differs between libraries.
 
     Returns:
       Candidate leaf → reference leaf and placement, for those that can correspond: the same name first, else the first
-      of a fitting shape. Integers and flags are left out: their conventions differ between libraries.
+      of a fitting shape.
     """
-    free = {name: value for name, value in reference.items() if value.dtype.kind not in "biu"}
+    free = {name: value for name, value in reference.items() if value.dtype.kind in kinds or _extended(value)}
     pairs: dict[str, tuple[str, Placement]] = {}
     for name, value in candidate.items():
-        if value.dtype.kind in "biu":
-            continue
         for other in sorted(free, key=lambda n: n != name):
-            way = place(free[other], value, reordered=reordered)
+            alike = _sort(free[other]) == _sort(value)
+            way = place(free[other], value, reordered=reordered) if alike else None
             if way is not None:
                 pairs[name] = (other, way)
                 del free[other]
                 break
     return pairs
+
+
+def _sort(array: np.ndarray) -> str:
+    """Numbers with a point, whole numbers, or flags."""
+    return {"b": "flag", "i": "whole", "u": "whole"}.get(array.dtype.kind, "number")
+
+
+def _extended(array: np.ndarray) -> bool:
+    """Whether an array is of a small floating format that numpy does not count among its own."""
+    return array.dtype.kind == "V" or array.dtype.name.startswith(("bfloat", "float8"))
 
 
 def to_candidate(pairs: Mapping[str, tuple[str, Placement]], arrays: Arrays) -> dict[str, np.ndarray]:
@@ -124,8 +137,9 @@ def to_reference(pairs: Mapping[str, tuple[str, Placement]], arrays: Arrays) -> 
 
 def distance(reference: np.ndarray, candidate: np.ndarray) -> float:
     """Relative distance of two arrays of one shape; what is not finite on both sides is left out."""
-    both = np.isfinite(reference) & np.isfinite(candidate)
-    a, b = np.where(both, reference, 0), np.where(both, candidate, 0)
+    a, b = (x.astype(np.complex128 if x.dtype.kind == "c" else np.float64) for x in (reference, candidate))
+    both = np.isfinite(a) & np.isfinite(b)
+    a, b = np.where(both, a, 0), np.where(both, b, 0)
     scale = float(np.linalg.norm(a)) or 1.0
     return float(np.linalg.norm(b - a)) / scale
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 
@@ -12,10 +13,10 @@ from parity.alignment import Aligned, align
 from parity.comparison import compare_all
 from parity.formats import Precision
 from parity.layout import Layouts
-from parity.placement import Placement, match, to_candidate, to_reference
+from parity.placement import Placement, distance, match, place, to_candidate, to_reference
 from parity.record import Arrays, Record
 from parity.session import Session
-from parity.tolerance import NOISE
+from parity.tolerance import MODULE_BOUND, NOISE
 from parity.trace import ModuleCall, Trace
 
 Matched = Mapping[str, tuple[str, Placement]]
@@ -32,7 +33,10 @@ class Twin:
       inputs: floating arguments of the candidate, and those of the reference that they are.
       outputs: the same for results.
       precision: of the comparison.
+      fit: `whole` where arguments and results correspond; `misfit` where the results have other sizes; `half` where
+        only the results correspond, because the two sides divide the work differently.
       children: pairs directly within this one.
+      fed: of a half pair, whether the candidate's arguments are right: each is some array of the reference.
     """
 
     reference: ModuleCall
@@ -40,6 +44,8 @@ class Twin:
     inputs: Matched
     outputs: Matched
     precision: Precision
+    fit: Literal["whole", "misfit", "half"] = "whole"
+    fed: Callable[[], bool] = lambda: False
     children: list[Twin] = field(default_factory=list["Twin"], compare=False)
 
     @cached_property
@@ -59,11 +65,21 @@ class Twin:
     @cached_property
     def own(self) -> float:
         """Relative error of the results on the reference's own arguments."""
+        if self.fit == "misfit":
+            return np.inf
+        if self.fit == "half":
+            return self.carried if self.carried > MODULE_BOUND and self.fed() else 0.0
         if not self.outputs:
             return 0.0
         if min(self.received, self.carried) <= NOISE:  # then forcing the arguments changes nothing
             return self.carried
         return worst(self.expected, self.results(self.forced.outputs), self.precision)
+
+    @property
+    def did(self) -> Arrays:
+        """What the candidate does with the reference's arguments."""
+        own = self.fit == "half" or min(self.received, self.carried) <= NOISE
+        return self.results(self.candidate.outputs if own else self.forced.outputs)
 
     @cached_property
     def forced(self) -> Record:
@@ -117,11 +133,14 @@ def twins(reference: Trace, candidate: Trace, session: Session, precision: Preci
     root = _root(pairs[0], session.layouts, precision)
     by_order = {pairs[0].reference.order: root}
     for pair in pairs[1:]:
-        twin = _matched(pair, precision)
+        twin = _matched(pair, reference, precision)
         if twin is not None:
             by_order[pair.reference.order] = twin
-            _enclosing(reference, pair.reference, by_order).children.append(twin)
-    return root
+    settled = {order: _settled(twin, by_order) for order, twin in by_order.items()}
+    for order, twin in settled.items():
+        if order:
+            _enclosing(reference, twin.reference, settled).children.append(twin)
+    return settled[root.reference.order]
 
 
 def worst(expected: Arrays, got: Arrays, precision: Precision) -> float:
@@ -145,16 +164,61 @@ def _declared(layouts: Layouts, leaf: str, array: np.ndarray) -> Placement:
     return Placement(array.shape, axes, tuple(array.shape[axis] for axis in axes))
 
 
-def _matched(pair: Aligned, precision: Precision) -> Twin | None:
+def _matched(pair: Aligned, trace: Trace, precision: Precision) -> Twin | None:
     """The pair with its arrays matched; None where nothing corresponds."""
     a, b = pair.reference, pair.candidate
-    inputs = match(a.inputs, b.inputs)
+    inputs = match(a.inputs, b.inputs, kinds="fciu")
     moved = any(not way.plain for _, way in inputs.values())
-    outputs = match(a.outputs, b.outputs, reordered=moved)
-    floating = any(value.dtype.kind not in "biu" for value in b.inputs.values())
-    if (floating and not inputs) or not outputs:
-        return None
-    return Twin(a, b, inputs, outputs, precision)
+    outputs = match(a.outputs, b.outputs, reordered=moved, kinds="fciub")
+    given = any(value.dtype.kind not in "biu" for value in b.inputs.values())
+    fitting = not given or any(b.inputs[leaf].dtype.kind not in "biu" for leaf in inputs)
+    if fitting and outputs:
+        return Twin(a, b, inputs, outputs, precision)
+    if fitting and b.outputs:
+        return Twin(a, b, inputs, _misfit(a, b, inputs), precision, fit="misfit")
+    if outputs:
+        return Twin(a, b, {}, outputs, precision, fit="half", fed=lambda: _fed(b, trace))
+    return None
+
+
+def _misfit(a: ModuleCall, b: ModuleCall, inputs: Matched) -> Matched:
+    """Results of the same names, with the axis order of the arguments: all that can be said where sizes differ."""
+    orders = {len(way.axes): way.axes for _, way in inputs.values()}
+    found: dict[str, tuple[str, Placement]] = {}
+    for leaf, value in b.outputs.items():
+        axes = orders.get(value.ndim, tuple(range(value.ndim)))
+        source = tuple(value.shape[axis] for axis in np.argsort(axes))
+        if leaf in a.outputs:
+            found[leaf] = (leaf, Placement(source, axes, value.shape))
+    return found
+
+
+def _fed(call: ModuleCall, trace: Trace) -> bool:
+    """Whether each floating argument of a candidate's call holds the values of some array of the reference."""
+    arrays = [array for other in trace.calls for array in (*other.inputs.values(), *other.outputs.values())]
+
+    def known(value: np.ndarray) -> bool:
+        ways = ((array, place(array, value)) for array in arrays if array.size == value.size)
+        return any(way is not None and distance(a, way.to_reference(value)) <= MODULE_BOUND for a, way in ways)
+
+    return all(known(value) for value in call.inputs.values() if value.dtype.kind not in "biu")
+
+
+def _settled(twin: Twin, found: Mapping[int, Twin]) -> Twin:
+    """The pair, its features in the reference's order if that is what the consumer of its results expects.
+
+    Features in another order are the candidate's own affair where the next kernel follows them, and a mistake where it
+    does not.
+    """
+    if all(way.order is None for _, way in twin.outputs.values()):
+        return twin
+    plain = {leaf: (other, replace(way, order=None)) for leaf, (other, way) in twin.outputs.items()}
+    made = [twin.reference.outputs[other] for other, _ in plain.values()]
+    for other in found.values():
+        consumed = any(np.array_equal(value, m) for value in other.reference.inputs.values() for m in made)
+        if other.reference.order > twin.reference.order and consumed and other.fit == "whole":
+            return replace(twin, outputs=plain) if other.own <= MODULE_BOUND else twin
+    return twin
 
 
 def _enclosing(trace: Trace, call: ModuleCall, found: Mapping[int, Twin]) -> Twin:
