@@ -1,6 +1,8 @@
 """The exceptions of `parity`, one tree.
 
 ParityError
+├── ReferenceRefuses    the torch model itself raises on an example, so that there is nothing to compare
+├── Stop                a failing trial ends an exploration; `parity.survey` raises and `parity.harness` catches it
 ├── UsageError          an argument, a pair or a command line is not usable; says which and what to do
 ├── StructureMismatch   the two sides differ in names, shapes or kinds before any number can be compared
 └── DivergenceError     the numbers differ; also an AssertionError, and carries the report
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
 
 class ParityError(Exception):
     """Base of everything that `parity` raises on purpose."""
+
+
+class ReferenceRefuses(ParityError):
+    """The reference raises on an example: the claim is not about it."""
 
 
 class UsageError(ParityError, ValueError):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import weight_bridge
-from parity._errors import StructureMismatch, UsageError
+from parity._errors import ReferenceRefuses, StructureMismatch, UsageError
 from parity.backends import Call
 from parity.checks import named
 from parity.explore import Budget, explore
@@ -19,7 +19,7 @@ from parity.record import Example
 from parity.report import Report, Result
 from parity.session import Session
 from parity.survey import Stop, Survey, examine
-from parity.trial import ReferenceRefuses, Trial
+from parity.trial import Trial
 
 
 def compare(

@@ -129,12 +129,13 @@ class Session:
             return self.candidate.state()
         return self._left_alone() | self.plan.apply(state)
 
-    def fresh_candidate(self, inputs: tuple[np.ndarray, ...]) -> Arrays:
-        """The leaves of a newly built candidate of the pair's config."""
-        assert self.pair is not None
+    def fresh_candidate(self, inputs: tuple[np.ndarray, ...]) -> Candidate:
+        """A newly built candidate of the pair's config, with values and keys of its own; of two models, theirs."""
+        if self.pair is None:
+            return self.candidate
         _, build = self.pair.candidate(self.label)
-        model = candidate_program(build(self.config), self.laid_out(inputs), self.candidate.call)
-        return {path: value for path, value in model.state().items() if path in self.filled()}
+        make = lambda: candidate_program(build(self.config), self.laid_out(inputs), self.candidate.call)  # noqa: E731
+        return self.once("fresh candidate", make)
 
     def fresh_reference(self, seed: int) -> Arrays:
         """The candidate's leaves as a newly built reference would fill them."""

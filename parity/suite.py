@@ -44,12 +44,6 @@ def given(pair: Pair, *, examples: int | None = None) -> Callable[[Callable[[Rep
 
     Returns:
       A decorator for tests that take the report.
-
-    Example:
-      >>> from parity.testing_example import TINY  # doctest: +SKIP
-      >>> @given(TINY)  # doctest: +SKIP
-      ... def test_tiny(report):
-      ...     assert report.ok, report
     """
 
     def decorate(test: Callable[[Report], Any]) -> Callable[..., None]:

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from parity._errors import StructureMismatch
+from parity._errors import ParityError, ReferenceRefuses, StructureMismatch
 from parity.checks import Check, named
 from parity.explore import Case
 from parity.formats import Precision
@@ -14,7 +14,7 @@ from parity.judgement import Finding, Judgement, Note
 from parity.pair import Pair
 from parity.report import Report, Result
 from parity.tolerance import ENOUGH_EXAMPLES, Override
-from parity.trial import ReferenceRefuses, Trial
+from parity.trial import Trial
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class Survey:
         ]
 
 
-class Stop(Exception):  # not an error of the program
+class Stop(ParityError):
     """A failing trial.
 
     Attributes:

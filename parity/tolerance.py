@@ -73,6 +73,9 @@ FAMILYWISE = 1e-6
 MODULE_BOUND = 1e-12
 """Largest relative error of one right module on the reference's own float64 input (measured: up to 2e-15)."""
 
+TRIFLE = 1e-3
+"""A module whose own error is under this share of another's is not what makes a comparison fail."""
+
 NOISE = 1e-14
 """Relative error in float64 that needs no module to make it: two orders of summation."""
 
@@ -81,9 +84,6 @@ SAME_VALUES = 1e-9
 
 EXPLAINED = 0.9
 """Share of an error that must vanish under a suspected mistake before the mistake is called its cause."""
-
-TRIFLE = 1e-3
-"""A module whose own error is under this share of another's is not what makes a comparison fail."""
 
 FITTED = 0.999
 """The same where a number was searched for: what has a parameter explains some of anything."""

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from parity._errors import StructureMismatch
+from parity._errors import ReferenceRefuses, StructureMismatch
 from parity.audit import Audit
 from parity.cotangents import cotangents
 from parity.formats import Precision, is_floating, rounded
@@ -21,10 +21,6 @@ Found = TypeVar("Found")
 
 REFUSALS = (ValueError, TypeError, AssertionError, NotImplementedError, IndexError, RuntimeError, ZeroDivisionError)
 """What a model may raise to refuse a configuration or inputs; raised on one side only, it is a divergence."""
-
-
-class ReferenceRefuses(Exception):  # no error: the example is not one that the claim is about
-    """The reference raises on an example."""
 
 
 @dataclass(frozen=True)

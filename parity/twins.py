@@ -94,6 +94,10 @@ class Twin:
             to_candidate(self.outputs, self.reference.output_cotangents),
         )
 
+    def on(self, inputs: Arrays) -> Arrays:
+        """The candidate's results on other arguments, all in the reference's names and layout."""
+        return self.results(self.candidate.rerun(to_candidate(self.inputs, inputs)).outputs)
+
     @property
     def expected(self) -> Arrays:
         """The reference's results that the candidate has too."""

@@ -7,14 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from parity._errors import StructureMismatch
+from parity._errors import ReferenceRefuses, StructureMismatch
 from parity.comparison import Comparison, compare_all
 from parity.formats import UNIT_ROUNDOFF
 from parity.judgement import Verdict, overflowing
 from parity.pair import Mode
 from parity.record import Arrays, Record
 from parity.tolerance import HIDDEN, ILL_CONDITIONED, NUDGE, Bound
-from parity.trial import ReferenceRefuses, Trial
+from parity.trial import Trial
 
 Select = Callable[[Record], Arrays]
 

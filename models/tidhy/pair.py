@@ -127,18 +127,16 @@ def _inferred(result: Any) -> Any:
 
 
 def _pair(name: str, *losses: str, **parts: Any) -> parity.Pair:
-    return parity.Pair(
-        **{
-            "name": f"TiDHy {name}",
-            "reference": _reference,
-            "candidates": _CANDIDATES,
-            "configs": _configs(*losses),
-            "inputs": _sequences,
-            "modes": ("train",),
-            "checks": ("forward", "input_grad", "param_grad"),
-            **parts,
-        }
-    )
+    """A claim about some loss types; parts that are not given are those of whole sequences."""
+    usual: dict[str, Any] = {
+        "reference": _reference,
+        "candidates": _CANDIDATES,
+        "configs": _configs(*losses),
+        "inputs": _sequences,
+        "modes": ("train",),
+        "checks": ("forward", "input_grad", "param_grad"),
+    }
+    return parity.Pair(name=f"TiDHy {name}", **{**usual, **parts})
 
 
 PREDICTION = _pair("temporal prediction", "MSE", method="temporal_prediction", inputs=_predictions)

@@ -26,8 +26,9 @@ def candidate_program(model: Any, inputs: tuple[Any, ...], call: Call) -> Candid
     """Readies the JAX side.
 
     Args:
-      model: an NNX module; a linen module, `(linen module, variables)` or `(linen module, inputs)`; an Equinox module; `(haiku transformed,
-        parameters)`; a function of the inputs; or `(function, params)`, called as `function(params, *inputs)`.
+      model: an NNX module; a linen module, `(linen module, variables)` or `(linen module, inputs)`; an Equinox
+        module; a transformed Haiku function or `(transformed, parameters)`; a function of the inputs; or
+        `(function, params)`, called as `function(params, *inputs)`.
       inputs: example arguments in the candidate's layout, for models that get their shapes from data.
       call: method and selection of the outputs.
 

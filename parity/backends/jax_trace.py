@@ -143,7 +143,8 @@ class Recorder:
     """
 
     def __init__(self, precision: Precision, drawn: Drawn) -> None:
-        self._precision, self._drawn = precision, drawn
+        self._precision: Precision = precision
+        self._drawn = drawn
         self.replay = drawn.replay()
         self._calls: list[_Open] = []
         self._counts: Counter[str] = Counter()

@@ -138,7 +138,7 @@ def _weight(name: str, value: torch.Tensor, cotangents: Arrays | None, seed: int
 
 
 def load(module: torch.nn.Module, state: Arrays) -> None:
-    """Copies values into a module's own tensors, in the module's dtypes; buffers forget what they were computed from."""
+    """Copies values into a module's own tensors, in its dtypes; buffers forget what they were computed from."""
     for part in module.modules():
         for name, buffer in part.named_buffers(recurse=False):
             if buffer.grad_fn is not None:

@@ -52,8 +52,8 @@ class TorchRun:
     drawn: tuple[Draw, ...]
 
     def __call__(self, inputs: Arrays, cotangents: Arrays | None = None, within: Edit = nullcontext) -> Record:
-        """See `Rerun`; the module's buffers are put back afterwards, and `within` opens what surrounds the call."""
-        with isolated(self.dtype, self.seed), _buffers_put_back(self.module):
+        """See `Rerun`; its tensors are put back afterwards; `within` surrounds the call."""
+        with isolated(self.dtype, self.seed), _put_back(self.module):
             given = {name: to_torch(value, self.dtype) for name, value in inputs.items()}
             floating = {n: v.requires_grad_() for n, v in given.items() if v.is_floating_point() or v.is_complex()}
             arguments = {n: v.clone() if n in floating else v for n, v in given.items()}
@@ -164,7 +164,7 @@ def trace(
     Returns:
       The trace; the model itself is its first call.
     """
-    with isolated(dtype, seed), _buffers_put_back(model):
+    with isolated(dtype, seed), _put_back(model):
         given = [to_torch(value, dtype) for value in inputs]
         with drawing(seed, ()) as draws:
             recorder = _Recorder(model, draws)
@@ -235,12 +235,13 @@ def _tensors(tree: Any, name: str) -> Tensors:
 
 
 @contextmanager
-def _buffers_put_back(module: torch.nn.Module) -> Generator[None]:
-    """Running statistics and counters as they were."""
-    before = [(buffer, buffer.clone()) for buffer in module.buffers()]
+def _put_back(module: torch.nn.Module) -> Generator[None]:
+    """Running statistics and counters as they were, and weights that a forward pass changes, as `max_norm` does."""
+    held = [*module.buffers(), *(p.data for p in module.parameters())]
+    before = [(tensor, tensor.clone()) for tensor in held]
     try:
         yield
     finally:
         with torch.no_grad():
-            for buffer, value in before:
-                buffer.copy_(value)
+            for tensor, value in before:
+                tensor.copy_(value)

@@ -21,7 +21,7 @@ def run(trial: Trial, overrides: tuple[Override, ...]) -> Iterator[Finding]:
     if session.plan is None or session.pair is None:
         return
     fresh, builds = session.fresh_candidate(trial.inputs), [session.fresh_reference(seed) for seed in range(BUILDS)]
-    floating = {p: v for p, v in fresh.items() if p in builds[0] and v.dtype.kind not in "biu"}
+    floating = {p: v for p, v in fresh.state().items() if p in builds[0] and v.dtype.kind not in "biu"}
     found = list(deviations(builds, floating))
     limit = Bound(critical(len(found)), f"standard deviations, for {len(found)} statistics together")
     for deviation in found:

@@ -60,7 +60,8 @@ def _stale_keys(trial: Trial, requests: tuple[Request, ...]) -> list[str]:
 
     session = trial.session
     leaves, inputs = session.carried(trial.state), session.laid_out(trial.inputs)
-    first, second = keys_of_two_calls(session.candidate, leaves, inputs, precision=trial.precision)
+    fresh = session.fresh_candidate(trial.inputs)  # its keys are its own, where the session's model may be a stand-in
+    first, second = keys_of_two_calls(fresh, leaves, inputs, precision=trial.precision)
     if not len(first) == len(second) == len(requests):
         return ["the candidate draws another number of times when it is not compiled"]
     problems: list[str] = []

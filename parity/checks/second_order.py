@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from parity._errors import ReferenceRefuses
 from parity.checks.base import Check, judged
 from parity.comparison import Comparison
 from parity.cotangents import cotangents
@@ -16,7 +17,7 @@ from parity.judgement import Finding, Note, settled
 from parity.pair import Mode
 from parity.record import Arrays, Record
 from parity.tolerance import Override, bound
-from parity.trial import REFUSALS, ReferenceRefuses, Trial
+from parity.trial import REFUSALS, Trial
 
 AGREEMENT = "forward mode against reverse mode"
 

@@ -7,13 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 
+from parity._errors import ReferenceRefuses
 from parity.checks.base import Check, judged
 from parity.checks.forward import outputs
 from parity.comparison import Comparison
 from parity.judgement import Finding, Judgement
 from parity.pair import Mode
 from parity.tolerance import Bound, Override
-from parity.trial import REFUSALS, ReferenceRefuses, Trial
+from parity.trial import REFUSALS, Trial
 
 Sized = tuple[np.ndarray, ...]
 

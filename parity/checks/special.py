@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from parity._errors import ReferenceRefuses
 from parity.checks.base import Check, judged
 from parity.checks.buffers import buffers
 from parity.checks.forward import outputs
@@ -14,7 +15,7 @@ from parity.judgement import Finding, Judgement, Note
 from parity.pair import Mode
 from parity.strategies.special import WITHOUT_GRADIENT, special_names, special_values
 from parity.tolerance import Override
-from parity.trial import ReferenceRefuses, Trial
+from parity.trial import Trial
 from parity.verdicts import Select
 
 

@@ -68,7 +68,7 @@ def explain(located: Located) -> tuple[tuple[Cause, ...], str]:
     """
     scene = Scene.of(located)
     seen = describe(located.expected, located.observed)
-    causes = search(scene, hypotheses(scene)) or search(scene, arithmetic.FACTORS.suspects(scene.suspected))
+    causes = search(scene, hypotheses(scene)) or search(scene, arithmetic.FACTORS.suspects(scene))
     if not causes:
         ratio = factor(located.expected, located.observed)
         if ratio is not None:
@@ -79,6 +79,6 @@ def explain(located: Located) -> tuple[tuple[Cause, ...], str]:
 def hypotheses(scene: Scene) -> Iterator[Hypothesis]:
     """Every mistake that the calls of a scene leave room for."""
     for family in FAMILIES:
-        yield from family.suspects(scene.suspected)
+        yield from family.suspects(scene)
     if scene.check not in ("forward", "buffers"):
-        yield from gradient.STOPS.suspects(scene.ops)
+        yield from gradient.STOPS.suspects(scene)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from parity.backends.torch_rewrite import Op
+from parity.explain.scene import Scene
 from parity.explain.suspect import Family, Hypothesis, at, dialled
 
 MOST_FACTORS = 80
@@ -89,9 +90,9 @@ def scaled(op: Op) -> Iterator[Hypothesis]:
         yield dialled(op, "constant-factor", name, 1.0, (0.5, 2.0, -1.0), lambda o, v: o.again() * v, positive=False)
 
 
-def every(ops: tuple[Op, ...]) -> Iterator[Hypothesis]:
+def every(scene: Scene) -> Iterator[Hypothesis]:
     """The same for all calls."""
-    for op in ops[:MOST_FACTORS]:
+    for op in scene.suspected[:MOST_FACTORS]:
         yield from scaled(op)
 
 

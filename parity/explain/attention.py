@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -13,7 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from parity.backends.torch_rewrite import Op
+from parity.explain.scene import Scene
 from parity.explain.suspect import Family, Hypothesis, Suspect, at, dialled
+
+ORDERS: tuple[tuple[int, int, int], ...] = ((0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0))
+"""Orders of query, key and value other than the right one."""
 
 FINITE = (-1e4, -1e9, -1e30)
 """Numbers that stand for minus infinity."""
@@ -69,10 +72,9 @@ def packed(op: Op) -> Iterator[Hypothesis]:
     """Mistakes of `multi_head_attention_forward`."""
     heads, width = int(op.given["num_heads"]), int(op.given["embed_dim_to_check"])
     yield from _twisted(op, _multi_head, width // heads, width)
-    for order in itertools.permutations(range(3)):
-        if order != (0, 1, 2):
-            detail = f"parts of the packed kernel in the order {list(order)}"
-            yield at(op, "qkv-fused-order", lambda o, p=order: _multi_head(o, Twist(order=p)), detail)
+    for order in ORDERS:
+        detail = f"parts of the packed kernel in the order {list(order)}"
+        yield at(op, "qkv-fused-order", lambda o, p=order: _multi_head(o, Twist(order=p)), detail)
     for other in (h for h in range(1, width + 1) if width % h == 0 and h != heads):
         yield at(op, "head-count", lambda o, h=other: _multi_head(o, Twist(), h), f"{other} heads in place of {heads}")
     if op.given.get("in_proj_bias") is not None:
@@ -224,8 +226,9 @@ def masking(op: Op) -> Iterator[Hypothesis]:
         )
 
 
-def rotation(ops: tuple[Op, ...]) -> Iterator[Hypothesis]:
+def rotation(scene: Scene) -> Iterator[Hypothesis]:
     """Pairs of neighbouring features in place of halves, or the other way round, wherever halves are cut or joined."""
+    ops = scene.suspected
     halves: dict[int, Any] = {}
     pairs: dict[int, Any] = {}
     for op in ops:

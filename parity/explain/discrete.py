@@ -32,7 +32,7 @@ def shifting(op: Op) -> Iterator[Hypothesis]:
     yield at(
         op,
         "roll-direction",
-        lambda o: torch.roll(o.args[0], _negative(o.given["shifts"]), o.given.get("dims")),
+        lambda o: torch.roll(o.args[0], _negative(o.given["shifts"]), o.given.get("dims") or ()),
         "the other way",
     )
     yield at(op, "roll-direction", lambda o: o.args[0], "not rolled")

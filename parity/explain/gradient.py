@@ -11,13 +11,15 @@ import torch
 from torch import Tensor
 
 from parity.backends.torch_rewrite import Op
+from parity.explain.scene import Scene
 from parity.explain.suspect import Family, Hypothesis, Suspect, at
 
 _QUIET = ("dim", "size", "detach", "numel", "is_floating_point", "shape", "stride", "ndimension", "len")
 
 
-def stops(ops: tuple[Op, ...]) -> Iterator[Hypothesis]:
+def stops(scene: Scene) -> Iterator[Hypothesis]:
     """Stops that are missing, and stops that are too many, one call at a time."""
+    ops = scene.ops
     for op in ops:
         if op.name in ("detach", "get data"):
             yield at(op, "stop-gradient-missing", lambda o: o.args[0].clone(), "the gradient is not stopped")
@@ -92,7 +94,7 @@ def absolute(op: Op) -> Iterator[Hypothesis]:
 
 def extremum(op: Op) -> Iterator[Hypothesis]:
     """Which of equal maxima gets the gradient."""
-    dim = op.given.get("dim", op.given.get("other"))
+    dim: Any = op.given.get("dim", op.given.get("other"))
     reduce = torch.amax if "max" in op.name else torch.amin
     if isinstance(dim, Tensor):
         return
@@ -131,8 +133,10 @@ def product(op: Op) -> Iterator[Hypothesis]:
     """A product by way of logarithms."""
 
     def by_logs(o: Op) -> Tensor:
-        dim = o.given.get("dim", o.args[1] if len(o.args) > 1 else None)
-        return torch.exp(torch.log(o.args[0]).sum() if dim is None else torch.log(o.args[0]).sum(dim))
+        values, *others = o.args
+        dim = o.given.get("dim", others[0] if others else None)
+        logarithms = torch.log(values)
+        return torch.exp(logarithms.sum() if dim is None else logarithms.sum(dim))
 
     yield at(op, "prod-via-log", by_logs, "exp(sum(log(x)))")
 

@@ -80,7 +80,7 @@ def padding(op: Op) -> Iterator[Hypothesis]:
                 op, "pad-reflect-symmetric", lambda o, m=other: _repadded(o, pads, m), f"{other} in place of {mode}"
             )
     yield at(op, "pad-reflect-symmetric", lambda o: _symmetric(o.given["input"], pads), f"symmetric in place of {mode}")
-    pairs = list(itertools.batched(pads, 2)) if hasattr(itertools, "batched") else _pairs(pads)
+    pairs = _pairs(pads)
     reversed_axes = tuple(p for pair in reversed(pairs) for p in pair)
     reversed_sides = tuple(p for a, b in pairs for p in (b, a))
     split = tuple(p for a, b in pairs for p in ((a + b) // 2, a + b - (a + b) // 2))

@@ -72,7 +72,7 @@ def _patterns(a: np.ndarray, b: np.ndarray) -> Iterator[str]:
     if a.size > 1 and np.allclose(np.sort(a.ravel()), np.sort(b.ravel()), rtol=SAME_VALUES, atol=0):
         yield f"the same values in another order{_permuted(a, b)}"
     offset = b - a
-    if a.size > 1 and np.ptp(offset.real) <= SAME_VALUES * float(np.abs(offset).max()):
+    if a.size > 1 and np.ptp(np.real(offset)) <= SAME_VALUES * float(np.abs(offset).max()):
         yield f"the reference plus {float(offset.ravel()[0].real):.6g}"
     yield from _placed(a, b, error)
     count = int((error > MODULE_BOUND * float(np.abs(a).max() or 1)).sum())

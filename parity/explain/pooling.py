@@ -79,9 +79,8 @@ def adaptive(op: Op) -> Iterator[Hypothesis]:
 
 
 def _each(value: Any, rank: int) -> tuple[int, ...]:
-    return (
-        tuple(int(v) for v in value) if isinstance(value, tuple | list) and len(value) == rank else (int(value),) * rank
-    )
+    sizes: list[Any] = list(value) if isinstance(value, tuple | list) else [value] * rank
+    return tuple(int(size) for size in sizes)
 
 
 def _zero_padded(op: Op, pads: tuple[int, ...]) -> Any:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from unittest.mock import patch
 
 import numpy as np
+import torch
 
-from parity.backends.torch_rewrite import Op, Replace, listing, rewriting
+from parity.backends.torch_rewrite import Op, listing, rewriting
 from parity.backends.torch_trace import Edit, TorchRun
 from parity.explain.settings import Reading, readings
+from parity.explain.suspect import Suspect
 from parity.localise import Located
 from parity.record import Arrays, Record
 from parity.tolerance import DEAD_SCALE, MODULE_BOUND
@@ -30,7 +33,10 @@ class Scene:
       ops: torch functions that the reference calls there.
       suspected: those among them that lie in no module inside which is right by itself.
       readings: settings of the candidate's modules there.
-      rerun: the reference's answer under an edit.
+      inputs: what the module is given, by leaf name.
+      module: the reference's.
+      rerun: the reference's answer under an edit, on some inputs.
+      candidate: the candidate's outputs on some inputs, by the reference's names and in its layout.
       error: relative error of the candidate.
     """
 
@@ -42,7 +48,10 @@ class Scene:
     ops: tuple[Op, ...]
     suspected: tuple[Op, ...]
     readings: tuple[Reading, ...]
-    rerun: Callable[[Edit], Arrays]
+    inputs: Arrays
+    module: torch.nn.Module
+    rerun: Callable[[Edit, Arrays], Arrays]
+    candidate: Callable[[Arrays], Arrays]
     error: float
 
     @classmethod
@@ -59,11 +68,13 @@ class Scene:
         seen = kept if same or not kept else twin.results(twin.forced.outputs)
         expected = {**kept, **located.expected}
 
-        def rerun(edit: Edit) -> Arrays:
-            records = [_run(c, edit, gradients) for c in (calls if gradients else [call])]
+        def rerun(edit: Edit, changed: Arrays) -> Arrays:
+            records = [_run(c, edit, changed, gradients) for c in (calls if gradients else [call])]
             found = {**records[0].outputs, **(_gradients(records) if gradients else records[0].buffers)}
             return {name: found[name] for name in expected if name in found}
 
+        run = call.rerun
+        assert isinstance(run, TorchRun)
         right = tuple(child.reference.name for child in twin.children)
         ops = _ops(call)
         inside = [twin.candidate, *located.candidate.inside(twin.candidate)]
@@ -76,19 +87,27 @@ class Scene:
             ops,
             tuple(op for op in ops if not any(op.owner == name or op.owner.startswith(f"{name}.") for name in right)),
             readings((c.name, c.module) for c in inside),
+            call.inputs,
+            run.module,
             rerun,
+            twin.on,
             located.divergence.error,
         )
 
-    def under(self, replacements: Mapping[int, Replace], around: Edit | None = None) -> Arrays:
-        """The reference's answer with some calls replaced."""
+    def under(self, suspect: Suspect) -> Arrays:
+        """The reference's answer with a mistake made."""
 
         @contextmanager
         def edit() -> Generator[None]:
-            with (around or nullcontext)(), rewriting(replacements):
+            with ExitStack() as stack:
+                if suspect.around is not None:
+                    stack.enter_context(suspect.around())
+                if suspect.forward is not None:
+                    stack.enter_context(patch.object(self.module, "forward", suspect.forward))
+                stack.enter_context(rewriting(suspect.replacements))
                 yield
 
-        return self.rerun(edit)
+        return self.rerun(edit, suspect.inputs(self.inputs) if suspect.inputs is not None else {})
 
     def left(self, counterfactual: Arrays) -> float:
         """Share of the error that is left when the reference is recomputed so: 0 explains all of it."""
@@ -133,10 +152,10 @@ def _scale(a: np.ndarray, b: np.ndarray) -> float:
     return max((float(x.max()) for x in found if x.size), default=0.0)
 
 
-def _run(call: ModuleCall, edit: Edit, gradients: bool) -> Record:
+def _run(call: ModuleCall, edit: Edit, changed: Arrays, gradients: bool) -> Record:
     """One call of the reference under an edit."""
     assert isinstance(call.rerun, TorchRun)
-    return call.rerun(call.inputs, call.output_cotangents if gradients else None, within=edit)
+    return call.rerun({**call.inputs, **changed}, call.output_cotangents if gradients else None, within=edit)
 
 
 def _gradients(records: list[Record]) -> dict[str, np.ndarray]:

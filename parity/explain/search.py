@@ -65,7 +65,7 @@ class Trials:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what torch has to say of a mistake that nobody made is not for the user
             try:
-                found = self.scene.under(suspect.replacements, suspect.around)
+                found = self.scene.under(suspect)
             except REFUSED as refusal:
                 return _impossible(refusal)
         observed = self.scene.observed
@@ -184,7 +184,7 @@ def _everywhere(hypotheses: list[Hypothesis]) -> Iterator[Hypothesis]:
     for h in hypotheses:
         if isinstance(h, Dial):
             groups["dial", str(h.cause) if isinstance(h.cause, str) else h.name, h.name].append(h)
-        elif h.around is None:
+        elif h.replacements:
             groups["one", h.cause, f"{h.detail} {h.setting and h.setting.suspected}"].append(h)
     for members in groups.values():
         dials = [h for h in members if isinstance(h, Dial)]

@@ -82,7 +82,7 @@ def agreement(setting: Setting | None, read: tuple[Reading, ...]) -> tuple[Agree
     for reading in named:
         if same(reading.value, setting.suspected):
             return "agrees", reading
-    comparable = [r for r in named if isinstance(r.value, bool | int | float) and r.value is not None]
+    comparable = [r for r in named if isinstance(r.value, bool | int | float)]
     return ("contradicts", comparable[0]) if comparable else ("silent", None)
 
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from parity.backends.torch_rewrite import Op, Replace
+from parity.record import Arrays
+
+if TYPE_CHECKING:
+    from parity.explain.scene import Scene
 
 Edit = Callable[[], AbstractContextManager[Any]]
 """Opens what makes the reference compute with a mistake."""
@@ -39,6 +43,8 @@ class Suspect:
       replacements: calls of the reference that compute otherwise under the mistake, by place.
       setting: what a static reading of the candidate's modules can confirm.
       around: opened around the whole recomputation, for mistakes that are no matter of single calls.
+      inputs: what the module is given instead, by leaf name.
+      forward: what the module computes instead.
     """
 
     cause: str
@@ -47,6 +53,8 @@ class Suspect:
     replacements: Mapping[int, Replace] = field(default_factory=dict[int, Replace])
     setting: Setting | None = None
     around: Edit | None = None
+    inputs: Callable[[Arrays], Arrays] | None = None
+    forward: Callable[..., Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -90,19 +98,19 @@ class Family:
     Attributes:
       name: of the file.
       by_op: torch function → its mistakes.
-      by_all: mistakes that concern several calls together.
+      by_scene: mistakes that concern several calls together, or what the module is given.
     """
 
     name: str
     by_op: Mapping[str, Suspects]
-    by_all: Callable[[tuple[Op, ...]], Iterator[Hypothesis]] | None = None
+    by_scene: Callable[[Scene], Iterator[Hypothesis]] | None = None
 
-    def suspects(self, ops: tuple[Op, ...]) -> Iterator[Hypothesis]:
-        """Every mistake of this kind that these calls leave room for."""
-        for op in ops:
+    def suspects(self, scene: Scene) -> Iterator[Hypothesis]:
+        """Every mistake of this kind that a scene leaves room for."""
+        for op in scene.suspected:
             yield from self.by_op.get(op.name, _none)(op)
-        if self.by_all is not None:
-            yield from self.by_all(ops)
+        if self.by_scene is not None:
+            yield from self.by_scene(scene)
 
 
 def _none(op: Op) -> Iterator[Hypothesis]:

@@ -29,7 +29,8 @@ class Input:
 
     Attributes:
       shape: in the reference's layout.
-      kind: `real` numbers, `positive` ones, `unit` for [0, 1], `counts`, `tokens` for integers below `high`, boolean `mask`.
+      kind: `real` numbers, `positive` ones, `unit` for [0, 1], `counts`, `tokens` for integers below `high`, or
+        boolean `mask`.
       high: number of tokens, for `tokens`.
       profiles: names of `PROFILES` that a real input may take.
       scale: multiplies real values, for models whose dynamics bound their inputs.

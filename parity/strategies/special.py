@@ -63,7 +63,7 @@ LIMITED: Mapping[str, tuple[str, ...]] = MappingProxyType(
 """Which of `REAL` keep the other kinds of floating input what they are."""
 
 WITHOUT_GRADIENT = frozenset({"NaN", "infinity", "subnormal"})
-"""Where only outputs are compared: a gradient at a NaN has no right value, and XLA takes subnormal numbers for zeros."""
+"""Where only outputs are compared: a gradient at a NaN has no right value, and XLA takes subnormals for zeros."""
 
 LARGE = frozenset({"saturated", "huge", "NaN", "infinity"})
 """Only for inputs that are declared to take `large` values."""

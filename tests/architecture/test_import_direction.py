@@ -23,6 +23,7 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
 MAY_LOAD_FRAMEWORKS: Mapping[str, str] = {
     "weight_bridge/tree_*.py": "one JAX library each: abstract leaves out, arrays in, pytree out",
     "parity/backends/*.py": "one framework each: arrays in, outputs and gradients out",
+    "parity/explain/*.py": "recomputes torch modules; loaded when something has failed, long after torch",
 }
 
 SIDES: Mapping[str, frozenset[str]] = {

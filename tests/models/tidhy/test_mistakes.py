@@ -22,6 +22,8 @@ from models.tidhy import pair as claims
 from models.tidhy.config import TiDHyConfig
 from models.tidhy.torch import TiDHy as Reference
 
+COPY = "tidhy_copy"
+
 BASE: dict[str, Any] = {
     "input_dim": 7,
     "r_dim": 4,
@@ -116,13 +118,13 @@ MISTAKES = (
 @pytest.fixture
 def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The package under the name `tidhy_copy`, importable until the test ends."""
-    folder = tmp_path / "tidhy_copy"
+    folder = tmp_path / COPY
     shutil.copytree(Path(models.tidhy.__file__).parent, folder, ignore=shutil.ignore_patterns("__pycache__"))
     for file in folder.glob("*.py"):
-        file.write_text(file.read_text().replace("models.tidhy", "tidhy_copy"))
+        file.write_text(file.read_text().replace("models.tidhy", COPY))
     monkeypatch.syspath_prepend(tmp_path)
     yield folder
-    for name in [name for name in sys.modules if name.split(".")[0] == "tidhy_copy"]:
+    for name in [name for name in sys.modules if name.split(".")[0] == COPY]:
         del sys.modules[name]
 
 
@@ -165,7 +167,7 @@ def _checked(mistake: Mistake) -> parity.Report:
 
 def _mistaken(config: TiDHyConfig) -> Any:
     """The NNX model of the copy."""
-    return importlib.import_module("tidhy_copy.nnx").TiDHy(config, rngs=nnx.Rngs(0))
+    return importlib.import_module(f"{COPY}.nnx").TiDHy(config, rngs=nnx.Rngs(0))
 
 
 def _edit(file: Path, line: str, mistaken: str) -> int:
