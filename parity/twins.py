@@ -98,6 +98,22 @@ class Twin:
         """The candidate's results on other arguments, all in the reference's names and layout."""
         return self.results(self.candidate.rerun(to_candidate(self.inputs, inputs)).outputs)
 
+    def otherwise(self, *, widened: bool = False, plain: bool = False, gradients: bool = False) -> Record:
+        """The candidate's module computed under a change; see `parity.backends.jax_rewrite`."""
+        from parity.backends.jax_rewrite import otherwise
+        from parity.backends.jax_trace import JaxRun
+
+        run = self.candidate.rerun
+        assert isinstance(run, JaxRun)
+        record = otherwise(
+            run,
+            to_candidate(self.inputs, self.reference.inputs),
+            to_candidate(self.outputs, self.reference.output_cotangents) if gradients else None,
+            widened=widened,
+            plain=plain,
+        )
+        return Record(self.results(record.outputs), self.arguments(record.input_grads), record.param_grads)
+
     @property
     def expected(self) -> Arrays:
         """The reference's results that the candidate has too."""

@@ -90,12 +90,12 @@ class JaxRun:
             given = {name: jnp.asarray(as_dtype(v, FORMATS[self.precision])) for name, v in inputs.items()}
             floating = {name: v for name, v in given.items() if jnp.issubdtype(v.dtype, jnp.inexact)}
             if cotangents is None:
-                smooth, (discrete, after) = self._primal(alone, given, alone.parameters, floating)
+                smooth, (discrete, after) = self.primal(alone, given, alone.parameters, floating)
                 outputs, after = jax.tree.map(np.asarray, ({**smooth, **discrete}, after))
                 return Record(outputs, buffers=after)
 
             def primal(parameters: Leaves, floating: Leaves) -> tuple[Leaves, tuple[Leaves, Leaves]]:
-                return self._primal(alone, given, parameters, floating)
+                return self.primal(alone, given, parameters, floating)
 
             smooth, pull, (discrete, after) = jax.vjp(primal, dict(alone.parameters), floating, has_aux=True)
             weights = {
@@ -105,7 +105,7 @@ class JaxRun:
             found = jax.tree.map(np.asarray, ({**smooth, **discrete}, input_grads, param_grads, after))
         return Record(*found)
 
-    def _primal(
+    def primal(
         self, alone: Alone, given: Leaves, parameters: Leaves, floating: Leaves
     ) -> tuple[Leaves, tuple[Leaves, Leaves]]:
         """Floating outputs, discrete outputs, buffers."""

@@ -14,20 +14,32 @@ from parity.explain import (
     arithmetic,
     attention,
     discrete,
+    distribution,
     embedding,
+    gathering,
+    given,
     gradient,
+    integers,
+    iteration,
     kernels,
     layout,
     loss,
+    means,
+    mutation,
     noise,
     norm,
+    optimizer,
     padding,
     pooling,
     precision,
     recurrent,
+    shapes,
+    signal,
     statistics,
+    values,
 )
 from parity.explain.pattern import describe, factor
+from parity.explain.probe import probes
 from parity.explain.scene import Scene
 from parity.explain.search import search
 from parity.explain.suspect import Family, Hypothesis
@@ -37,6 +49,7 @@ from parity.report import Cause
 FAMILIES: tuple[Family, ...] = (
     norm.FAMILY,
     statistics.FAMILY,
+    shapes.FAMILY,
     activation.FAMILY,
     pooling.FAMILY,
     padding.FAMILY,
@@ -45,10 +58,20 @@ FAMILIES: tuple[Family, ...] = (
     recurrent.FAMILY,
     embedding.FAMILY,
     loss.FAMILY,
+    means.FAMILY,
     noise.FAMILY,
+    distribution.FAMILY,
+    optimizer.FAMILY,
     layout.FAMILY,
     discrete.FAMILY,
+    integers.FAMILY,
+    gathering.FAMILY,
+    mutation.FAMILY,
+    iteration.FAMILY,
+    signal.FAMILY,
+    values.FAMILY,
     gradient.FAMILY,
+    given.FAMILY,
     arithmetic.FAMILY,
     precision.FAMILY,
 )
@@ -68,7 +91,7 @@ def explain(located: Located) -> tuple[tuple[Cause, ...], str]:
     """
     scene = Scene.of(located)
     seen = describe(located.expected, located.observed)
-    causes = search(scene, hypotheses(scene)) or search(scene, arithmetic.FACTORS.suspects(scene))
+    causes = search(scene, hypotheses(scene)) or tuple(probes(scene)) or search(scene, last_resort(scene))
     if not causes:
         ratio = factor(located.expected, located.observed)
         if ratio is not None:
@@ -82,3 +105,9 @@ def hypotheses(scene: Scene) -> Iterator[Hypothesis]:
         yield from family.suspects(scene)
     if scene.check not in ("forward", "buffers"):
         yield from gradient.STOPS.suspects(scene)
+
+
+def last_resort(scene: Scene) -> Iterator[Hypothesis]:
+    """Mistakes without a name of their own: a factor, a lost value, a confused variable."""
+    yield from arithmetic.FACTORS.suspects(scene)
+    yield from values.CONFUSIONS.suspects(scene)

@@ -50,14 +50,16 @@ def activation(op: Op) -> Iterator[Hypothesis]:
     for name, function in SHAPES.items():
         if name == own or {own, name} == {"gelu", "gelu(tanh)"}:
             continue
-        cause = _swap(own, name)
+        cause = swap(own, name)
         yield at(op, cause, lambda o, f=function: f(o.args[0]), f"{name} in place of {op.name}")
 
 
-def _swap(own: str, other: str) -> str:
+def swap(own: str, other: str) -> str:
     """The row of the catalogue for one activation in the place of another."""
     if {own, other} == {"gelu", "quick gelu"}:
         return "quickgelu-swap"
+    if {own, other} == {"gelu", "gelu(tanh)"}:
+        return "gelu-tanh-default"
     if own == "hardsigmoid" and other == "0.2 x + 0.5":
         return "hardsigmoid-keras"
     if other == "identity":
@@ -98,13 +100,16 @@ def prelu(op: Op) -> Iterator[Hypothesis]:
     for axis in range(op.given["input"].ndim):
         if axis != 1:
             yield at(op, "prelu-channel-axis", lambda o, a=axis: _prelu(o, a), f"slopes along axis {axis}")
+            cut = f"slopes along axis {axis}, as far as they go"
+            yield at(op, "prelu-channel-axis", lambda o, a=axis: _prelu(o, a, cut=True), cut)
     yield at(op, "prelu-slope-dropped", lambda o: F.leaky_relu(o.given["input"], 0.25), "the slope is 0.25")
     yield at(op, "prelu-slope-dropped", lambda o: F.leaky_relu(o.given["input"], 0.01), "the slope is 0.01")
     yield at(op, "prelu-channel-axis", lambda o: _shared(o), "the first slope for all channels")
 
 
-def _prelu(op: Op, axis: int) -> Tensor:
+def _prelu(op: Op, axis: int, *, cut: bool = False) -> Tensor:
     x, weight = op.given["input"], op.given["weight"]
+    weight = weight[: x.shape[axis]] if cut else weight
     shape = [1] * x.ndim
     shape[axis] = -1
     return torch.where(x > 0, x, weight.reshape(shape) * x)
@@ -148,22 +153,46 @@ def softmax(op: Op) -> Iterator[Hypothesis]:
             yield changed(op, "softmax-axis", "dim", axis)
     if op.name == "softmax":
         yield at(op, "softmax-unshifted", lambda o: _unshifted(o), "exp without subtracting the maximum")
+        yield at(op, "softmax-unshifted", lambda o: _unshifted(o, _Quotient.apply), "its gradient overflows")
         yield at(op, "activation-missing", lambda o: o.args[0], "no softmax")
         yield at(op, "activation-swapped", lambda o: torch.sigmoid(o.args[0]), "sigmoid in place of softmax")
         yield at(op, "activation-swapped", lambda o: F.log_softmax(o.args[0], own), "log-softmax in place of softmax")
     else:
         yield at(op, "logsoftmax-naive", lambda o: torch.log(F.softmax(o.args[0], own)), "log(softmax(x))")
+        flushed = lambda o: torch.log(_flushed(F.softmax(o.args[0], own)))  # noqa: E731  # one expression
+        yield at(op, "logsoftmax-naive", flushed, "log(softmax(x)), with tiny numbers flushed to zero")
         yield at(op, "activation-swapped", lambda o: F.softmax(o.args[0], own), "softmax in place of log-softmax")
 
 
-def _unshifted(op: Op) -> Tensor:
+def _unshifted(op: Op, divide: Callable[[Tensor, Tensor], Any] = torch.div) -> Any:
     e = torch.exp(op.args[0])
-    return e / e.sum(op.given.get("dim", -1), keepdim=True)
+    return divide(e, e.sum(op.given.get("dim", -1), keepdim=True))
+
+
+class _Quotient(torch.autograd.Function):
+    """x / y with JAX's derivative, which squares y."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, y: Tensor) -> Tensor:
+        ctx.save_for_backward(x, y)
+        return x / y
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
+        x, y = ctx.saved_tensors
+        return gradients[0] / y, (-gradients[0] * x * (1 / (y * y))).sum_to_size(y.shape)
+
+
+def _flushed(x: Tensor) -> Tensor:
+    """Subnormal numbers as zero, as XLA has them on the CPU."""
+    return torch.where(x.abs() < torch.finfo(x.dtype).tiny, torch.zeros((), dtype=x.dtype), x)
 
 
 def log_sigmoid(op: Op) -> Iterator[Hypothesis]:
     """The naive form of log-sigmoid."""
     yield at(op, "logsigmoid-naive", lambda o: torch.log(torch.sigmoid(o.args[0])), "log(sigmoid(x))")
+    flushed = lambda o: torch.log(_flushed(torch.sigmoid(o.args[0])))  # noqa: E731  # one expression
+    yield at(op, "logsigmoid-naive", flushed, "log(sigmoid(x)), with tiny numbers flushed to zero")
     yield from activation(op)
 
 

@@ -202,28 +202,40 @@ def logits(op: Op) -> Iterator[Hypothesis]:
     )
 
 
-def masking(op: Op) -> Iterator[Hypothesis]:
-    """Masks written out by hand."""
-    if op.name == "masked_fill":
-        yield at(op, "attn-mask-polarity", lambda o: o.again(mask=~o.given["mask"]), "the mask is inverted")
-        yield at(op, "attn-mask-missing", lambda o: o.given["input"], "nothing is masked")
-        if op.given.get("value") == -math.inf or (
-            isinstance(op.given.get("value"), float) and op.given["value"] < -1e3
-        ):
-            for value in (*FINITE, -math.inf):
-                yield at(op, "attn-finite-mask-value", lambda o, v=value: o.again(value=v), f"filled with {value:g}")
-    elif op.name == "where":
-        swapped = "where-branches-swapped"
-        yield at(op, swapped, lambda o: o.again(input=o.given["other"], other=o.given["input"]), "branches exchanged")
-    else:
-        diagonal = int(op.given.get("diagonal", 0))
-        for other in (diagonal - 1, diagonal + 1):
-            detail = f"diagonal {other} in place of {diagonal}"
-            yield at(op, "causal-off-by-one", lambda o, d=other: o.again(diagonal=d), detail)
-        other_name = {"tril": "triu", "triu": "tril"}[op.name]
-        yield at(
-            op, "attn-mask-polarity", lambda o: getattr(torch, other_name)(o.args[0]), f"{other_name} in its place"
-        )
+def masks(scene: Scene) -> Iterator[Hypothesis]:
+    """Masks written out by hand; before a softmax they are those of attention."""
+    attention = any(op.name == "softmax" for op in scene.ops)
+    for op in scene.suspected:
+        if op.name == "masked_fill":
+            cause = "attn-mask-polarity" if attention else "where-branches-swapped"
+            yield at(op, cause, lambda o: o.again(mask=~o.given["mask"]), "the mask is inverted")
+            missing = "attn-mask-missing" if attention else "mask-ignored"
+            yield at(op, missing, lambda o: o.given["input"], "nothing is masked")
+            low = op.given.get("value")
+            if isinstance(low, int | float) and low < -1e3:
+                for value in (*FINITE, -math.inf):
+                    yield at(
+                        op, "attn-finite-mask-value", lambda o, v=value: o.again(value=v), f"filled with {value:g}"
+                    )
+        elif op.name == "where" and len(op.args) == 3:
+            exchange = lambda o: o.again(input=o.given["other"], other=o.given["input"])  # noqa: E731  # one expression
+            yield at(op, "where-branches-swapped", exchange, "branches exchanged")
+
+
+def triangles(op: Op) -> Iterator[Hypothesis]:
+    """Causal masks written out by hand."""
+    diagonal = int(op.given.get("diagonal", 0))
+    for other in (diagonal - 1, diagonal + 1):
+        detail = f"diagonal {other} in place of {diagonal}"
+        yield at(op, "causal-off-by-one", lambda o, d=other: o.again(diagonal=d), detail)
+    name = {"tril": "triu", "triu": "tril"}[op.name]
+    yield at(op, "attn-mask-polarity", lambda o: getattr(torch, name)(o.args[0]), f"{name} in its place")
+
+
+def by_scene(scene: Scene) -> Iterator[Hypothesis]:
+    """What concerns several calls together."""
+    yield from masks(scene)
+    yield from rotation(scene)
 
 
 def rotation(scene: Scene) -> Iterator[Hypothesis]:
@@ -271,7 +283,7 @@ FAMILY = Family(
         "multi_head_attention_forward": packed,
         "scaled_dot_product_attention": product,
         "softmax": logits,
-        **dict.fromkeys(("masked_fill", "where", "tril", "triu"), masking),
+        **dict.fromkeys(("tril", "triu"), triangles),
     },
-    rotation,
+    by_scene,
 )

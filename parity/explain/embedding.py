@@ -62,4 +62,26 @@ def _rounded(ids: Tensor, rows: int) -> Tensor:
     return ids.to(torch.bfloat16).to(ids.dtype).clamp(0, rows - 1)
 
 
-FAMILY = Family("embedding", {"embedding": embedding, "embedding_bag": bag})
+def counting(op: Op) -> Iterator[Hypothesis]:
+    """Positions that count the padding too."""
+    if op.args[0].dtype in (torch.int64, torch.int32, torch.bool):
+        dim = int(op.given["dim"])
+        yield at(op, "position-ids-padding", lambda o: torch.ones_like(o.again()).cumsum(dim), "padding is counted")
+
+
+def defaults(op: Op) -> Iterator[Hypothesis]:
+    """Another default of an optional argument."""
+    other = {"zeros_like": torch.ones_like, "ones_like": torch.zeros_like, "zeros": torch.ones, "ones": torch.zeros}
+    name = "ones" if op.name.startswith("zeros") else "zeros"
+    yield at(op, "optional-arg-default", lambda o: other[o.name](*o.args, **o.kwargs), f"{name} in place of {op.name}")
+
+
+FAMILY = Family(
+    "embedding",
+    {
+        "embedding": embedding,
+        "embedding_bag": bag,
+        "cumsum": counting,
+        **dict.fromkeys(("zeros_like", "ones_like", "zeros", "ones"), defaults),
+    },
+)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
@@ -19,28 +20,47 @@ _QUIET = ("dim", "size", "detach", "numel", "is_floating_point", "shape", "strid
 
 def stops(scene: Scene) -> Iterator[Hypothesis]:
     """Stops that are missing, and stops that are too many, one call at a time."""
-    ops = scene.ops
-    for op in ops:
+    for op in scene.ops:
         if op.name in ("detach", "get data"):
-            yield at(op, "stop-gradient-missing", lambda o: o.args[0].clone(), "the gradient is not stopped")
-    switches = {op.index: _stay_on for op in ops if op.name == "_set_grad_enabled"}
+            straight = _straight_through(op, scene.ops)
+            cause = "straight-through-lost" if straight else "stop-gradient-missing"
+            yield at(op, cause, lambda o: o.args[0].clone(), "the gradient is not stopped")
+    switches = {op.index: _stay_on for op in scene.ops if op.name == "_set_grad_enabled"}
     if switches:
-        owner = next(op.owner for op in ops if op.index in switches)
-        yield Suspect("stop-gradient-missing", owner, "the gradient flows through a `no_grad` block", switches)
-    yield Suspect(
-        "custom-backward-dropped", "", "the backward rule is that of the forward formula", around=plain_functions
-    )
-    for op in ops:
-        smooth = [i for i, a in enumerate(op.args) if isinstance(a, Tensor) and a.is_floating_point()]
-        if op.name in _QUIET or op.name.startswith(("get ", "_")):
-            continue
-        if isinstance(op.result, Tensor) and op.result.requires_grad:
-            detail = f"the gradient is stopped at the result of {op.name}"
-            yield at(op, "stop-gradient-extra", lambda o: o.again().detach(), detail)
-        for place in smooth:
-            which = f"argument {place + 1} of " if len(smooth) > 1 else "the input of "
-            detail = f"the gradient is stopped at {which}{op.name}"
-            yield at(op, _stop_cause(op, place), lambda o, p=place: _stopped(o, p), detail)
+        detail = "the gradient flows through a `no_grad` block"
+        yield Suspect("stop-gradient-missing", scene.name, detail, switches)
+    yield Suspect("custom-backward-dropped", scene.name, "the backward rule is lost", around=plain_functions)
+    own = {op.index for op in scene.suspected}
+    for op in sorted(scene.ops, key=lambda op: op.index not in own):
+        for suspect in _stopped_at(op):
+            yield suspect if op.index in own else replace(suspect, where=scene.name)
+
+
+def _stopped_at(op: Op) -> Iterator[Suspect]:
+    """Stops at the result and at each argument of a call."""
+    if op.name in _QUIET or op.name.startswith(("get ", "_")):
+        return
+    if isinstance(op.result, Tensor) and op.result.requires_grad:
+        yield at(
+            op,
+            "stop-gradient-extra",
+            lambda o: o.again().detach(),
+            f"the gradient is stopped at the result of {op.name}",
+        )
+    smooth = [i for i, a in enumerate(op.args) if isinstance(a, Tensor) and a.requires_grad]
+    for place in smooth:
+        which = f"argument {place + 1} of " if len(smooth) > 1 else "the input of "
+        detail = f"the gradient is stopped at {which}{op.name}"
+        yield at(op, _stop_cause(op, place), lambda o, p=place: _stopped(o, p), detail)
+
+
+def _straight_through(op: Op, ops: tuple[Op, ...]) -> bool:
+    """Whether a detached difference is added to what was subtracted: the gradient of the identity."""
+    made = next((o for o in ops if o.result is op.args[0]), None)
+    if made is None or made.name != "sub":
+        return False
+    added = (o for o in ops if o.name == "add" and any(a is op.result for a in o.args))
+    return any(any(a is made.args[1] for a in o.args) for o in added)
 
 
 def _stop_cause(op: Op, place: int) -> str:
@@ -138,7 +158,38 @@ def product(op: Op) -> Iterator[Hypothesis]:
         logarithms = torch.log(values)
         return torch.exp(logarithms.sum() if dim is None else logarithms.sum(dim))
 
+    def signed(o: Op) -> Tensor:
+        dim = o.given.get("dim", o.args[1] if len(o.args) > 1 else None)
+        size, sign = torch.log(o.args[0].abs()), torch.sign(o.args[0])
+        return torch.exp(size.sum(dim)) * sign.prod() if dim is None else torch.exp(size.sum(dim)) * sign.prod(dim)
+
     yield at(op, "prod-via-log", by_logs, "exp(sum(log(x)))")
+    yield at(op, "prod-via-log", signed, "exp(sum(log|x|)) with its sign")
+
+
+class _NaivePower(torch.autograd.Function):
+    """x ** n with the derivative n x ** (n - 1) at 0 too."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, n: Tensor) -> Tensor:
+        ctx.save_for_backward(x, n)
+        return x**n
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        x, n = ctx.saved_tensors
+        return (gradients[0] * n * x ** (n - 1.0)).sum_to_size(x.shape), None
+
+
+def power(op: Op) -> Iterator[Hypothesis]:
+    """The derivative of a zeroth power at 0."""
+
+    def naive(o: Op) -> Any:
+        base, exponent = o.args[:2]
+        return _NaivePower.apply(base, torch.as_tensor(exponent, dtype=base.dtype))
+
+    if isinstance(op.args[0], Tensor):
+        yield at(op, "pow-zero-exponent", naive, "n x ** (n - 1), which is NaN at 0 for n = 0")
 
 
 FAMILY = Family(
@@ -148,6 +199,7 @@ FAMILY = Family(
         **dict.fromkeys(("max", "min", "amax", "amin"), extremum),
         **dict.fromkeys(("norm", "vector_norm", "linalg_norm", "linalg_vector_norm"), length),
         "prod": product,
+        "pow": power,
     },
 )
 

@@ -32,6 +32,8 @@ def reshaping(op: Op) -> Iterator[Hypothesis]:
         first, last, _ = split
         if last - first == 2:
             yield at(op, "head-split-order", lambda o: _swapped_split(o, first), "split in the other order")
+            detail = "groups and their members exchanged"
+            yield at(op, "group-interleave", lambda o: _swapped_sizes(o, first), detail)
 
 
 def transposing(op: Op) -> Iterator[Hypothesis]:
@@ -63,6 +65,12 @@ def pieces(op: Op) -> Iterator[Hypothesis]:
             if list(order) != sorted(order):
                 yield at(op, cause, lambda o, p=order: _reordered(o, p), f"parts in the order {list(order)}")
         yield at(op, cause, lambda o: _interleaved(o, len(found)), "parts are interleaved")
+        size = next(
+            (a for a, b in zip(reversed(found[0].shape), reversed(op.args[0].shape), strict=False) if a != b), 0
+        )
+        for heads in (h for h in range(2, size) if size % h == 0):
+            detail = f"parts side by side within each of {heads} heads"
+            yield at(op, cause, lambda o, h=heads: _within_heads(o, len(found), h), detail)
 
 
 def joining(op: Op) -> Iterator[Hypothesis]:
@@ -147,6 +155,10 @@ def reducing(op: Op) -> Iterator[Hypothesis]:
         for axis in range(x.ndim):
             if axis != dim % x.ndim:
                 yield at(op, "reduction-axis", lambda o, a=axis: o.again(dim=a), f"over axis {axis}, not {dim}")
+    if op.name == "mean" and isinstance(dim, tuple | list):
+        for axis in dim:
+            detail = f"summed over axis {axis}, averaged over the others"
+            yield at(op, "psum-vs-pmean", lambda o, n=x.shape[axis]: o.again() * n, detail)
     if op.name in ("sum", "mean"):
         count = x.numel() / max(y.numel(), 1)
         scale = count if op.name == "mean" else 1 / count
@@ -184,6 +196,12 @@ def _swapped_split(op: Op, first: int) -> Tensor:
     return op.args[0].reshape(shape).transpose(first, first + 1)
 
 
+def _swapped_sizes(op: Op, first: int) -> Tensor:
+    shape = list(op.again().shape)
+    shape[first], shape[first + 1] = shape[first + 1], shape[first]
+    return op.args[0].reshape(shape)
+
+
 def _reordered(op: Op, order: tuple[int, ...]) -> Any:
     found = op.again()
     return type(found)(found[i] for i in order)
@@ -195,6 +213,14 @@ def _interleaved(op: Op, count: int) -> tuple[Tensor, ...]:
     axis = next(i for i in range(x.ndim) if x.shape[i] != found[0].shape[i])
     moved = x.movedim(axis, -1)
     return tuple(moved[..., i::count].movedim(-1, axis) for i in range(count))
+
+
+def _within_heads(op: Op, count: int, heads: int) -> tuple[Tensor, ...]:
+    found = op.again()
+    x: Tensor = op.args[0]
+    axis = next(i for i in range(x.ndim) if x.shape[i] != found[0].shape[i])
+    moved = x.movedim(axis, -1).unflatten(-1, (heads, count, -1))
+    return tuple(moved[..., i, :].flatten(-2).movedim(-1, axis) for i in range(count))
 
 
 def _joined(op: Op, order: tuple[int, ...]) -> Any:

@@ -64,14 +64,16 @@ def cross_entropy(op: Op) -> Iterator[Hypothesis]:
     """Ignored labels, class weights and smoothing."""
     target = op.given["target"]
     if not target.is_floating_point():
-        yield at(op, "ce-ignore-index", lambda o: _all_labels(o), "ignored labels count as class 0")
-        yield at(op, "ce-ignore-index", lambda o: _divided(o, target.numel()), "divided by the number of all labels")
         if op.given.get("weight") is not None:
             yield at(op, "ce-class-weight-norm", lambda o: _divided(o, _kept(o)), "divided by the number of labels")
             yield changed(op, "ce-class-weight-norm", "weight", None, "class weights are ignored")
+        classes = op.args[0].shape[1 if op.args[0].ndim > 1 else 0]
+        for label in dict.fromkeys((0, classes - 1)):
+            detail = f"ignored labels count as class {label}"
+            yield at(op, "ce-ignore-index", lambda o, n=label: _all_labels(o, n), detail)
+        yield at(op, "ce-ignore-index", lambda o: _divided(o, target.numel()), "divided by the number of all labels")
         smoothing = float(op.given.get("label_smoothing", 0.0))
         if smoothing:
-            classes = op.args[0].shape[1 if op.args[0].ndim > 1 else 0]
             other = smoothing * classes / (classes - 1)
             detail = "smoothing spread over the other classes only"
             yield at(op, "label-smoothing-denominator", lambda o: o.again(label_smoothing=other), detail)
@@ -164,9 +166,9 @@ def _divided(op: Op, count: float) -> Tensor:
     return op.again(reduction="sum") / count
 
 
-def _all_labels(op: Op) -> Tensor:
+def _all_labels(op: Op, label: int) -> Tensor:
     target = op.given["target"]
-    return op.again(target=torch.where(target == op.given.get("ignore_index", -100), 0, target))
+    return op.again(target=torch.where(target == op.given.get("ignore_index", -100), label, target))
 
 
 def _exchanged(op: Op, log: bool) -> Tensor:

@@ -65,7 +65,9 @@ def _steps(op: Op, own: Pads, stride: Pads, dilation: Pads) -> Iterator[Hypothes
         if op.name in ("conv1d", "conv2d", "conv3d") and min(less) >= 0:
             detail = "dilation is lost, the size is kept"
             yield at(op, "dilation-kind-swapped", lambda o: o.again(dilation=1, padding=less), detail)
-        yield at(op, "dilation-kind-swapped", lambda o: _input_dilated(o, dilation), "dilation of the input")
+        for pads in range(4):
+            detail = f"dilation of the input, padding {pads}, cropped"
+            yield at(op, "dilation-kind-swapped", lambda o, p=pads: _input_dilated(o, dilation, p), detail)
     for other in range(4):
         if (other,) * len(own) != own:
             yield changed(op, "conv-padding", "padding", (other,) * len(own))
@@ -174,13 +176,14 @@ def _pairs(pads: Pads) -> list[tuple[int, int]]:
     return [(pads[i], pads[i + 1]) for i in range(0, len(pads), 2)]
 
 
-def _input_dilated(op: Op, dilation: Pads) -> Tensor:
+def _input_dilated(op: Op, dilation: Pads, pads: int) -> Tensor:
     """Zeros between the inputs in place of zeros between the weights."""
     x = op.given["input"]
     rank = len(dilation)
     spread = x.new_zeros((*x.shape[:-rank], *((n - 1) * d + 1 for n, d in zip(x.shape[-rank:], dilation, strict=True))))
     spread[(..., *(slice(None, None, d) for d in dilation))] = x
-    return op.again(input=spread, dilation=1)
+    size = op.again().shape[-rank:]
+    return op.again(input=spread, dilation=1, padding=pads)[(..., *(slice(n) for n in size))]
 
 
 def _shifted(op: Op, own: Pads, extra: Pads, shifts: Pads) -> Tensor:

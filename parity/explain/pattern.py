@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -115,7 +115,10 @@ def _rising(along: np.ndarray) -> bool:
 
 def _permuted(a: np.ndarray, b: np.ndarray) -> str:
     """Which axes were exchanged, where two are."""
-    same: Callable[[np.ndarray], bool] = lambda c: c.shape == b.shape and bool(np.allclose(c, b, rtol=SAME_VALUES))  # noqa: E731
+
+    def same(c: np.ndarray) -> bool:
+        return c.shape == b.shape and bool(np.allclose(c, b, rtol=SAME_VALUES))
+
     for i in range(a.ndim):
         if same(np.flip(a, i)):
             return f": axis {i} reversed"

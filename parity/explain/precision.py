@@ -15,10 +15,25 @@ NARROW = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 
 def weights(op: Op) -> Iterator[Hypothesis]:
-    """Weights that went through a narrower format."""
-    if any(isinstance(a, torch.nn.Parameter) for a in (*op.args, *op.kwargs.values())):
+    """Weights that went through a narrower format, together or alone."""
+    places = [name for name, value in op.given.items() if isinstance(value, torch.nn.Parameter)]
+    for some in dict.fromkeys((tuple(places), *((place,) for place in places))):
         for name, dtype in NARROW.items():
-            yield at(op, "conversion-downcast", lambda o, d=dtype: _rounded_weights(o, d), f"weights rounded to {name}")
+            detail = f"{' and '.join(some)} rounded to {name}"
+            yield at(op, "conversion-downcast", lambda o, s=some, d=dtype: _rounded(o, s, d), detail)
+
+
+def stored(op: Op) -> Iterator[Hypothesis]:
+    """Constants that were stored as whole numbers."""
+    for place, value in enumerate(op.args[:2]):
+        if isinstance(value, Tensor) and value.is_leaf and value.is_floating_point() and value.numel():
+            yield at(op, "buffer-dtype-changed", lambda o, p=place: _cut(o, p), "a constant is stored as integers")
+
+
+def _cut(op: Op, place: int) -> Any:
+    args = list(op.args)
+    args[place] = args[place].trunc()
+    return op.function(*args, **op.kwargs)
 
 
 def tables(op: Op) -> Iterator[Hypothesis]:
@@ -29,12 +44,8 @@ def tables(op: Op) -> Iterator[Hypothesis]:
             yield at(op, "table-low-precision", lambda o, d=dtype: _through(o.again(), d), detail)
 
 
-def _rounded_weights(op: Op, dtype: torch.dtype) -> Any:
-    def rounded(value: Any) -> Any:
-        return _through(value, dtype) if isinstance(value, torch.nn.Parameter) else value
-
-    args = [rounded(value) for value in op.args]
-    return op.function(*args, **{name: rounded(value) for name, value in op.kwargs.items()})
+def _rounded(op: Op, places: tuple[str, ...], dtype: torch.dtype) -> Any:
+    return op.again(**{place: _through(op.given[place], dtype) for place in places})
 
 
 def _through(value: Tensor, dtype: torch.dtype) -> Tensor:
@@ -49,5 +60,6 @@ FAMILY = Family(
     {
         **dict.fromkeys((*_HOLDERS, *(f"conv{t}{n}d" for t in ("", "_transpose") for n in (1, 2, 3))), weights),
         **dict.fromkeys(_TABLES, tables),
+        **dict.fromkeys(("add", "sub", "mul", "div"), stored),
     },
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from unittest.mock import patch
 
@@ -18,6 +18,7 @@ from parity.localise import Located
 from parity.record import Arrays, Record
 from parity.tolerance import DEAD_SCALE, MODULE_BOUND
 from parity.trace import ModuleCall
+from parity.twins import Twin
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Scene:
       inputs: what the module is given, by leaf name.
       module: the reference's.
       rerun: the reference's answer under an edit, on some inputs.
-      candidate: the candidate's outputs on some inputs, by the reference's names and in its layout.
+      twin: both calls.
       error: relative error of the candidate.
     """
 
@@ -51,7 +52,7 @@ class Scene:
     inputs: Arrays
     module: torch.nn.Module
     rerun: Callable[[Edit, Arrays], Arrays]
-    candidate: Callable[[Arrays], Arrays]
+    twin: Twin
     error: float
 
     @classmethod
@@ -90,7 +91,7 @@ class Scene:
             call.inputs,
             run.module,
             rerun,
-            twin.on,
+            twin,
             located.divergence.error,
         )
 
@@ -108,6 +109,14 @@ class Scene:
                 yield
 
         return self.rerun(edit, suspect.inputs(self.inputs) if suspect.inputs is not None else {})
+
+    def candidate(self, inputs: Arrays) -> Arrays:
+        """The candidate's outputs on other inputs, by the reference's names and in its layout."""
+        return self.twin.on(inputs)
+
+    def reference(self, inputs: Arrays) -> Arrays:
+        """The reference's outputs on other inputs."""
+        return self.rerun(nullcontext, inputs)
 
     def left(self, counterfactual: Arrays) -> float:
         """Share of the error that is left when the reference is recomputed so: 0 explains all of it."""

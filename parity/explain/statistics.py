@@ -35,10 +35,15 @@ def running(op: Op) -> Iterator[Hypothesis]:
         for other, row in ((1 - rate, "bn-momentum-inverted"), (0.01, "bn-momentum-default")):
             detail = f"momentum {other:g} in torch's terms, and a biased running variance"
             yield at(op, row, lambda o, m=other: _moved(o, biased=True, momentum=m), detail)
-        if momentum is not None:
-            yield at(op, "bn-momentum-none", lambda o: _moved(o, momentum=1.0), "a cumulative average")
+        if math.isclose(1 / rate, round(1 / rate)):  # one over the number of batches so far
+            yield at(op, "bn-momentum-none", lambda o: o.again(momentum=0.1), "a moving average for a cumulative one")
+        for parts in (2, 4, 8):
+            if op.given["input"].shape[0] % parts == 0:
+                detail = f"statistics of {parts} shards apart"
+                yield at(op, "bn-sync-missing", lambda o, n=parts: _sharded(o, n), detail)
     else:
         yield at(op, "bn-frozen-still-updates", _moved_in_eval, "the statistics are updated in eval mode")
+        yield at(op, "bn-frozen-still-updates", lambda o: o.again(training=True), "it works as in train mode")
 
 
 def _moved(op: Op, *, biased: bool = False, momentum: float | None = None) -> Any:
@@ -58,6 +63,12 @@ def _moved_in_eval(op: Op) -> Any:
     result = op.again(running_mean=op.given["running_mean"].clone(), running_var=op.given["running_var"].clone())
     _moved(op)
     return result
+
+
+def _sharded(op: Op, parts: int) -> Tensor:
+    """The batch in parts, each with statistics of its own."""
+    x: Tensor = op.given["input"]
+    return torch.cat([op.again(input=part) for part in x.chunk(parts)])
 
 
 def _unmoved(op: Op) -> Any:

@@ -1,0 +1,127 @@
+"""Distributions: what their parameters mean, what they count, where they end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from torch import Tensor
+from torch import distributions as D
+
+from parity.explain.scene import Scene
+from parity.explain.suspect import Family, Hypothesis, Suspect
+
+Change = Callable[[Any], Any]
+
+
+def _inverse(x: Any) -> Any:
+    return 1 / torch.as_tensor(x)
+
+
+def _parameters(cls: type, **changes: Change) -> Callable[[], AbstractContextManager[Any]]:
+    """Every distribution of a class built with changed parameters."""
+    own: Any = cls.__init__
+    names = own.__code__.co_varnames[1 : own.__code__.co_argcount]
+
+    @contextmanager
+    def edit() -> Generator[None]:
+        def init(self: Any, *args: Any, **kwargs: Any) -> None:
+            given = {**dict(zip(names, args, strict=False)), **kwargs}
+            given = {n: changes[n](v) if n in changes and v is not None else v for n, v in given.items()}
+            own(self, **{**given, "validate_args": False})
+
+        with patch.object(cls, "__init__", init):
+            yield
+
+    return edit
+
+
+def _densities(cls: type, compute: Callable[[Any, Tensor, Callable[..., Tensor]], Tensor]) -> Callable[[], Any]:
+    """Every log-probability of a class computed otherwise."""
+    own: Any = vars(cls)["log_prob"]
+
+    def log_prob(self: Any, value: Tensor) -> Tensor:
+        return compute(self, value, lambda x: own(self, x))
+
+    return lambda: patch.object(cls, "log_prob", log_prob)
+
+
+def _covariance(self: Any, value: Tensor, own: Callable[..., Tensor]) -> Tensor:
+    """The factor taken for a covariance: its product with itself, factored again."""
+    factor = self.scale_tril
+    wrong = torch.linalg.cholesky(
+        factor @ factor.mT @ factor @ factor.mT + torch.eye(factor.shape[-1], dtype=factor.dtype)
+    )
+    return D.MultivariateNormal(self.loc, scale_tril=wrong, validate_args=False).log_prob(value)
+
+
+def _factor_is_covariance(self: Any, value: Tensor, own: Callable[..., Tensor]) -> Tensor:
+    """The factor itself used as the covariance of the density."""
+    factor = self.scale_tril
+    symmetric = factor @ factor.mT
+    wrong = torch.linalg.cholesky(symmetric @ symmetric)
+    return D.MultivariateNormal(self.loc, scale_tril=wrong, validate_args=False).log_prob(value)
+
+
+def _endless(self: Any, value: Tensor, own: Callable[..., Tensor]) -> Tensor:
+    return (-torch.log(self.high - self.low)).expand(value.shape) + 0 * value
+
+
+CONVENTIONS: Mapping[str, tuple[tuple[str, str, Callable[[], Any]], ...]] = {
+    "Gamma": (("gamma-rate-scale", "a scale in place of a rate", _parameters(D.Gamma, rate=_inverse)),),
+    "Exponential": (("gamma-rate-scale", "a scale in place of a rate", _parameters(D.Exponential, rate=_inverse)),),
+    "Geometric": (
+        ("geometric-support", "trials in place of failures", _densities(D.Geometric, lambda s, v, own: own(v - 1))),
+        ("geometric-support", "one more failure", _densities(D.Geometric, lambda s, v, own: own(v + 1))),
+    ),
+    "NegativeBinomial": (
+        ("negbinom-probability", "1 - p in place of p", _parameters(D.NegativeBinomial, probs=lambda p: 1 - p)),
+    ),
+    "Bernoulli": (("negbinom-probability", "1 - p in place of p", _parameters(D.Bernoulli, probs=lambda p: 1 - p)),),
+    "Normal": (
+        ("noise-std-vs-variance", "a variance in place of a deviation", _parameters(D.Normal, scale=lambda s: s**0.5)),
+        ("noise-std-vs-variance", "the deviation squared", _parameters(D.Normal, scale=lambda s: s**2)),
+    ),
+    "MultivariateNormal": (
+        ("mvn-tril-vs-cov", "a factor taken for a covariance", _densities(D.MultivariateNormal, _covariance)),
+        (
+            "mvn-tril-vs-cov",
+            "the covariance taken for a factor",
+            _densities(D.MultivariateNormal, _factor_is_covariance),
+        ),
+    ),
+    "Uniform": (("support-outside", "the density goes on outside", _densities(D.Uniform, _endless)),),
+}
+"""Class of `torch.distributions` → cause, words, and the same class with the mistake."""
+
+
+def conventions(scene: Scene) -> Iterator[Hypothesis]:
+    """Every convention of every distribution that a module builds."""
+    for name in _built(scene):
+        for cause, detail, edit in CONVENTIONS[name]:
+            yield Suspect(cause, scene.name, f"{name}: {detail}", around=edit)
+
+
+def _built(scene: Scene) -> list[str]:
+    """The distributions that a run of the module builds."""
+    seen: list[str] = []
+
+    @contextmanager
+    def watching() -> Generator[None]:
+        own: Any = D.Distribution.__init__
+
+        def init(self: Any, *args: Any, **kwargs: Any) -> None:
+            seen.append(type(self).__name__)
+            own(self, *args, **kwargs)
+
+        with patch.object(D.Distribution, "__init__", init):
+            yield
+
+    scene.rerun(watching, {})
+    return [name for name in dict.fromkeys(seen) if name in CONVENTIONS]
+
+
+FAMILY = Family("distribution", {}, conventions)

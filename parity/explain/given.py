@@ -1,0 +1,63 @@
+"""What a module is given: masks that are ignored or inverted, axes turned round, numbers scaled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from parity.explain.scene import Scene
+from parity.explain.suspect import Family, Hypothesis, Suspect
+from parity.record import Arrays
+
+MOST_AXIS = 4
+"""Size of an axis whose order may be that of colours."""
+
+
+def arguments(scene: Scene) -> Iterator[Hypothesis]:
+    """Every argument, taken otherwise."""
+    for leaf, value in scene.inputs.items():
+        name = leaf.removeprefix("input")
+        if _flags(value):
+            one = np.ones_like(value)
+            yield _with(scene, "mask-ignored", f"argument {name} counts everywhere", leaf, one)
+            yield _with(scene, "mask-ignored", f"argument {name} counts nowhere", leaf, np.zeros_like(value))
+            inverse = ~value if value.dtype == bool else one - value
+            yield _with(scene, "mask-inverted", f"argument {name} has the other polarity", leaf, inverse)
+        elif value.ndim > 1:
+            for axis in range(1, value.ndim):
+                if 1 < value.shape[axis] <= MOST_AXIS:
+                    turned = np.flip(value, axis).copy()
+                    yield _with(
+                        scene, "preprocess-mismatch", f"argument {name} reversed along axis {axis}", leaf, turned
+                    )
+    yield from _capacity(scene)
+
+
+def _capacity(scene: Scene) -> Iterator[Hypothesis]:
+    """Rows beyond a capacity of each column, in a matrix of few positive weights, as a router gives it."""
+    for leaf, value in scene.inputs.items():
+        sparse = (
+            value.ndim == 2 and value.dtype.kind == "f" and value.size and np.all(value >= 0) and np.any(value == 0)
+        )
+        if sparse and len(scene.inputs) > 1:
+            place = np.cumsum(value > 0, 0)
+            for most in range(1, int(place.max())):
+                kept = np.where(place <= most, value, 0)
+                detail = f"argument {leaf.removeprefix('input')} beyond {most} rows of a column is dropped"
+                yield _with(scene, "moe-capacity-drop", detail, leaf, kept)
+
+
+def _with(scene: Scene, cause: str, detail: str, leaf: str, value: np.ndarray) -> Suspect:
+    change: Callable[[Arrays], Arrays] = lambda arrays: {leaf: value}  # noqa: E731  # closes over its own value
+    return Suspect(cause, scene.name, detail, inputs=change)
+
+
+def _flags(value: np.ndarray) -> bool:
+    """Whether an array holds flags, as booleans or as zeros and ones."""
+    return value.size > 1 and (
+        value.dtype == bool or (value.dtype.kind in "fiu" and bool(np.isin(value, (0, 1)).all()))
+    )
+
+
+FAMILY = Family("given", {}, arguments)

@@ -1,0 +1,120 @@
+"""Loops: one round too few or too many, rows that stop together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from parity.backends.torch_rewrite import Op, Replace
+from parity.explain.scene import Scene
+from parity.explain.suspect import Family, Hypothesis, Suspect
+
+LONGEST_ROUND = 60
+"""Calls in one round of a loop."""
+
+LATEST_END = 6
+"""Calls that may follow a loop."""
+
+COMPARISONS = ("ge", "gt", "le", "lt", "eq", "ne")
+
+
+def loops(scene: Scene) -> Iterator[Hypothesis]:
+    """Rounds of a loop that a module runs in its own code."""
+    found = _rounds([op for op in scene.ops if not op.name.startswith(("get ", "_"))])
+    if found is not None:
+        last, before = found
+        fewer: dict[int, Replace] = {}
+        memory: dict[int, Any] = {}
+        for a, b in zip(before, last, strict=True):
+            fewer[a.index] = lambda o, n=a.index: memory.setdefault(n, o.again())
+            fewer[b.index] = lambda o, n=a.index, own=b: _earlier(memory, n, o)
+        yield Suspect(
+            "loop-bound",
+            scene.name,
+            "one round less",
+            {**fewer, before[0].index: _cleared(memory, fewer, before[0].index)},
+        )
+        yield Suspect(
+            "loop-bound", scene.name, "one round more", {last[-1].index: lambda o: _once_more(o, last, before)}
+        )
+    rows = {op.index: _together for op in scene.suspected if op.name in COMPARISONS and _per_row(op)}
+    if rows:
+        yield Suspect("batch-coupled-stop", scene.name, "all rows go on while any does", rows)
+        every: dict[int, Replace] = dict.fromkeys(rows, _all_together)
+        yield Suspect("batch-coupled-stop", scene.name, "all rows stop as soon as one does", every)
+
+
+def _rounds(ops: list[Op]) -> tuple[list[Op], list[Op]] | None:
+    """The last two rounds of a loop near the end of a module, if its calls repeat."""
+    names = [op.name for op in ops]
+    for end in range(len(ops), max(len(ops) - LATEST_END, 1), -1):
+        for size in range(1, min(LONGEST_ROUND, end // 2) + 1):
+            last, before = ops[end - size : end], ops[end - 2 * size : end - size]
+            alike = names[end - size : end] == names[end - 2 * size : end - size]
+            if alike and isinstance(last[-1].result, Tensor) and all(map(_alike, last, before)):
+                return last, before
+    return None
+
+
+def _alike(a: Op, b: Op) -> bool:
+    return _shape(a) == _shape(b)
+
+
+def _shape(op: Op) -> Any:
+    return tuple(op.result.shape) if isinstance(op.result, Tensor) else None
+
+
+def _earlier(memory: dict[int, Any], index: int, op: Op) -> Any:
+    return memory[index] if index in memory else op.again()
+
+
+def _cleared(memory: dict[int, Any], replacements: dict[int, Replace], first: int) -> Replace:
+    """Forgets an earlier recomputation before the round begins."""
+    inner = replacements[first]
+
+    def start(op: Op) -> Any:
+        memory.clear()
+        return inner(op)
+
+    return start
+
+
+def _once_more(op: Op, last: list[Op], before: list[Op]) -> Any:
+    """Runs the round again on its own result."""
+    now = op.again()
+    known = {id(a.result): b.result for a, b in zip(before, last, strict=True)}
+    known[id(before[-1].result)] = now
+    made: dict[int, Any] = {}
+
+    def moved(value: Any) -> Any:
+        if id(value) in made:
+            return made[id(value)]
+        return known.get(id(value), value) if isinstance(value, Tensor) else value
+
+    result = now
+    for step in last:
+        args = [[moved(v) for v in a] if isinstance(a, list | tuple) else moved(a) for a in step.args]
+        result = step.function(*args, **{name: moved(value) for name, value in step.kwargs.items()})
+        made[id(step.result)] = result
+    return result
+
+
+def _per_row(op: Op) -> bool:
+    """Whether a comparison gives one flag per row of a batch."""
+    return isinstance(op.result, Tensor) and op.result.ndim == 1 and len(op.result) > 1
+
+
+def _together(op: Op) -> Tensor:
+    found = op.again()
+    return found.any().expand(found.shape)
+
+
+def _all_together(op: Op) -> Tensor:
+    found = op.again()
+    return torch.all(found).expand(found.shape)
+
+
+FAMILY = Family("iteration", {}, loops)
