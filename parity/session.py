@@ -134,8 +134,9 @@ class Session:
         if self.pair is None:
             return self.candidate
         _, build = self.pair.candidate(self.label)
-        make = lambda: candidate_program(build(self.config), self.laid_out(inputs), self.candidate.call)  # noqa: E731
-        return self.once("fresh candidate", make)
+        return self.once(
+            "fresh candidate", lambda: candidate_program(build(self.config), self.laid_out(inputs), self.candidate.call)
+        )
 
     def fresh_reference(self, seed: int) -> Arrays:
         """The candidate's leaves as a newly built reference would fill them."""

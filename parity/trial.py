@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -132,7 +132,7 @@ class Trial:
         """The torch side at this precision without gradients."""
         if ("reference", mode) in self.found:
             return self.raw_reference(mode)
-        run = lambda: self.run_reference(mode, self.precision, gradients=False)  # noqa: E731
+        run = partial(self.run_reference, mode, self.precision, gradients=False)
         return self._once(("reference, forward", mode), run)
 
     def forward_candidate(self, mode: Mode) -> Record:

@@ -116,7 +116,8 @@ def _quantities(
     yield update(moment, starts[0]), update(other, starts[1]), update(got, starts[0])
     yield moment.buffers, other.buffers, got.buffers
     both = [name for name in moment.memory if name in got.memory]
-    yield tuple({name: side.memory[name] for name in both} for side in (moment, other, got))  # type: ignore[misc]
+    memories = [{name: side.memory[name] for name in both} for side in (moment, other, got)]
+    yield memories[0], memories[1], memories[2]
 
 
 def _against_growth(

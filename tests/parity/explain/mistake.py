@@ -44,6 +44,13 @@ class Mistake:
     def causes(self) -> tuple[str, ...]:
         return (self.cause,) if isinstance(self.cause, str) else self.cause
 
+    def assert_named(self) -> None:
+        """Its cause comes first, and explains the error."""
+        report = self.report()
+        assert report.causes, report
+        assert report.causes[0].id in self.causes, report
+        assert report.causes[0].explains > 0.9
+
     def report(self) -> Report:
         """What parity says about it; where a verdict lets it pass, such as a tie, what it would say."""
         module = spread(self.reference())

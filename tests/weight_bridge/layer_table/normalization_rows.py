@@ -76,7 +76,9 @@ def _instance_norm(*, tracked: bool) -> Row:
     def torch_layer() -> torch.nn.Module:
         return torch.nn.InstanceNorm2d(6, affine=True, track_running_stats=tracked)
 
-    nnx_layer: Any = lambda rngs: nnx.InstanceNorm(6, rngs=rngs, **EPS)  # noqa: E731
+    def nnx_layer(rngs: nnx.Rngs) -> nnx.Module:
+        return nnx.InstanceNorm(6, rngs=rngs, **EPS)
+
     ports: dict[str, Port | Refused | Absent] = {
         "nnx": nnx_port(nnx_layer, channels_last),
         "linen": linen_port(lambda: ln.InstanceNorm(**EPS), IMAGES, channels_last),
