@@ -55,7 +55,7 @@ class _Open:
     def settle(self, matches: Iterable[Match]) -> None:
         """Takes matches over, and their units off both lists."""
         found = list(matches)
-        used = {id(atom) for one in found for unit in (one.source, one.target) for atom in (unit, *unit.atoms)}
+        used = {id(unit) for one in found for unit in _consumed(one)}
         self.matches += found
         self.sources = [unit for unit in self.sources if id(unit) not in used]
         self.targets = [unit for unit in self.targets if id(unit) not in used]
@@ -64,6 +64,10 @@ class _Open:
         """Whether none of some units is settled or explained."""
         free = {name for unit in (*self.sources, *self.targets) for name in unit.names} - set(self.explained)
         return all(name in free for unit in units for name in unit.names)
+
+    def has_open(self, unit: Unit) -> bool:
+        """Whether a unit, or one that it was gathered from, is neither settled nor explained."""
+        return any(self.are_open(atom) for atom in unit.atoms or (unit,))
 
     def refuse(self, line: str, *units: Unit) -> None:
         """Adds a problem that accounts for everything in some units."""
@@ -117,6 +121,13 @@ def infer(
     _explain(rest, ours, theirs)
     rules = [rule for found in rest.matches for rule in _rules(found)]
     return Inference(tuple(rules), tuple(rest.problems), frozenset(rest.explained), _notes(rest.matches))
+
+
+def _consumed(found: Match) -> list[Unit]:
+    """The units of a match, and of what they were gathered from those that a draft names."""
+    named = {name for part in found.drafts for name in (*part.sources, *part.targets)}
+    units = (found.source, found.target)
+    return [*units, *(atom for unit in units for atom in unit.atoms if named & set(atom.names))]
 
 
 def _rules(found: Match) -> list[Rule]:
@@ -198,9 +209,9 @@ def _explain(rest: _Open, ours: Tensors, theirs: Tensors) -> None:
 def _tell_misfits(rest: _Open, sources: Sequence[Unit], targets: Sequence[Unit]) -> None:
     """Units whose names agree and whose shapes or types do not: the likeliest mistake, told as such."""
     for target in targets:
-        if not rest.are_open(target):
+        if not rest.has_open(target):
             continue
-        alike = [unit for unit in sources if unit.family == target.family and rest.are_open(unit)]
+        alike = [unit for unit in sources if unit.family == target.family and rest.has_open(unit)]
         near = _namesakes(target, alike)
         if len(near) != 1 and target.family is not None:
             near = alike

@@ -106,7 +106,7 @@ def _outcome(bench: Bench, session: Session, said: dict[Precision, Verdict], fau
         if precision not in said:
             said[precision] = bench.judge(bench.pair, precision)
         if said[precision].report is not None:
-            continue  # what accuses the correct pair proves nothing
+            break  # a gate that accuses the correct pair proves nothing
         verdict = bench.judge(broken, precision, fault.checks)
         if verdict.report is not None:
             outcome = outcome.failed(fault, verdict.report)

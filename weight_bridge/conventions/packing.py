@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from weight_bridge.conventions.projections import CROSSED, PROJECTIONS
 from weight_bridge.names import Tokens, numbered, tokens, words
@@ -27,6 +27,17 @@ _TORCH = {
     "q_proj_weight": "q|weight",
     "k_proj_weight": "k|weight",
     "v_proj_weight": "v|weight",
+}
+
+# Attention of a library → its output layer.
+_OUTPUTS = {
+    "torch.MultiheadAttention": "out_proj",
+    "nnx.MultiHeadAttention": "out",
+    "linen.MultiHeadDotProductAttention": "out",
+    "linen.MultiHeadAttention": "out",
+    "linen.SelfAttention": "out",
+    "equinox.MultiheadAttention": "output_proj",
+    "haiku.MultiHeadAttention": "linear",
 }
 
 LayerAt = Callable[[Owner], Layer | None]
@@ -67,7 +78,21 @@ def _gathered(units: Sequence[Unit], layer: LayerAt) -> list[Unit]:
     for owner, held in children.items():
         groups += [(owner, *found) for unit in held if (found := _packed(unit)) is not None]
         groups += [(owner, *found) for found in _split(held)]
-    return [_group(owner, places[owner], layer(owner), form, members, atoms) for owner, form, members, atoms in groups]
+    outputs = {unit.owner: unit for unit in units if "weight" in unit.members}
+    return [
+        _group(owner, places[owner], layer(owner), form, *_with_output(owner, layer(owner), members, atoms, outputs))
+        for owner, form, members, atoms in groups
+    ]
+
+
+def _with_output(
+    owner: Owner, layer: Layer | None, members: dict[str, Member], atoms: list[Unit], outputs: Mapping[Owner, Unit]
+) -> tuple[dict[str, Member], list[Unit]]:
+    """Adds the output layer of an attention whose type says which child that is."""
+    unit = outputs.get((*owner, _OUTPUTS[layer.kind])) if layer is not None and layer.kind in _OUTPUTS else None
+    if unit is None or any(unit is atom for atom in atoms):
+        return members, atoms
+    return members | {f"out|{role}": member for role, member in unit.members.items()}, [*atoms, unit]
 
 
 def _group(

@@ -20,6 +20,7 @@ from weight_bridge.transforms import IDENTITY, Reshape, Transform, chain
 from weight_bridge.units import Member, Unit
 
 PROJECTIONS = "projections"
+OUT = ("out",)
 # Which forms of source and target need this convention; others correspond layer by layer.
 CROSSED = frozenset(
     {("torch", "split"), ("torch", "packed"), ("packed", "torch")}
@@ -50,9 +51,12 @@ class ProjectionFamily(Family):
         _refuse_unlike(source, target)
         drafts: list[Draft] = []
         for role in ("weight", "bias"):
-            ours, theirs = _pieces(source, role), _pieces(target, role)
-            if ours and theirs:
-                drafts += _role(role, ours, theirs)
+            for out in (True, False):  # the output's matrix is no part of the others'
+                ours, theirs = (
+                    [piece for piece in _pieces(unit, role) if (piece.parts == OUT) is out] for unit in (source, target)
+                )
+                if ours and theirs:
+                    drafts += _role(role, ours, theirs)
         if not drafts:
             raise Misfit(f"{source.where} and {target.where} share no projection")
         known = [unit.layer for unit in (source, target) if unit.layer is not None and unit.layer.known]
@@ -70,7 +74,7 @@ def _refuse_unlike(source: Unit, target: Unit) -> None:
         )
     ours, theirs = (unit.layer.options.get("num_heads") if unit.layer else None for unit in (source, target))
     if ours is not None and theirs is not None and ours != theirs:
-        raise Misfit(f"{target.where}: {target.layer} has {theirs} heads, {source.layer} {ours}")
+        raise Misfit(f"{target.main.key}: {target.layer} has {theirs} heads, {source.layer} {ours}")
 
 
 def _pieces(unit: Unit, role: str) -> list[Piece]:
@@ -146,6 +150,8 @@ def _to(transform: Transform, stored: Spec) -> Transform:
 
 
 def _beside(parts: list[Transform]) -> Transform:
+    if all(part == IDENTITY for part in parts):
+        return IDENTITY
     return Each(parts[0]) if all(part == parts[0] for part in parts) else Beside(tuple(parts))
 
 

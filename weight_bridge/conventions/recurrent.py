@@ -182,7 +182,7 @@ def _same_activation(source: Unit, target: Unit) -> None:
     kind = target.layer.kind if target.layer is not None else ""
     ours = source.layer.options.get("nonlinearity") if source.layer is not None else None
     if kind == "haiku.VanillaRNN" and ours == "tanh":
-        raise Misfit(f"{target.where}: haiku.VanillaRNN applies relu, {source.layer} tanh")
+        raise Misfit(f"{target.main.key}: haiku.VanillaRNN applies relu, {source.layer} tanh")
 
 
 def _check(drafts: tuple[Draft, ...], source: Unit, target: Unit) -> None:

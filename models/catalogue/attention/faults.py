@@ -75,8 +75,8 @@ FAULTS = family(
         around("scale", _unscaled_width),
     ),
     at(
-        *(STOCK_ATTENTION, "", "attn-mask-polarity", "true means hidden, as in torch's layer, not seen"),
-        around("mask", lambda original, keep: ~original(keep)),
+        *(STOCK_ATTENTION, "attention", "attn-mask-polarity", "true means hidden, as in torch's layer, not seen"),
+        around("__call__", lambda original, x, mask: original(x, mask=~mask)),
     ),
     at(
         *(SELF_ATTENTION, "", "attn-finite-mask-value", "-1e4 in place of minus infinity"),

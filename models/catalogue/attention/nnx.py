@@ -65,12 +65,25 @@ class SelfAttention(HeadsAttention):
         return jnp.where(seen, logits, -jnp.inf)
 
 
+def exact_attention(query: Array, key: Array, value: Array, mask: Array, **options: object) -> Array:
+    """Attention in the run's precision: Flax's default without dropout hands over to JAX's, which is float32 inside."""
+    logits = jnp.einsum("bqhd,bkhd->bhqk", query, key) / math.sqrt(query.shape[-1])
+    weights = jax.nn.softmax(jnp.where(mask, logits, -jnp.inf), -1)
+    return jnp.einsum("bhqk,bkhd->bqhd", weights, value)
+
+
 class StockAttention(nnx.Module):
     """Flax's own layer; in its mask, true means: may be seen."""
 
     def __init__(self, config: AttentionConfig, dropout: float = 0.0, *, rngs: nnx.Rngs) -> None:
         self.attention = nnx.MultiHeadAttention(
-            config.heads, config.width, dropout_rate=dropout, broadcast_dropout=False, decode=False, rngs=rngs
+            config.heads,
+            config.width,
+            dropout_rate=dropout,
+            broadcast_dropout=False,
+            attention_fn=nnx.dot_product_attention if dropout else exact_attention,
+            decode=False,
+            rngs=rngs,
         )
 
     def __call__(self, x: Array, keep: Array) -> Array:  # (B, T, C), (B, T) -> (B, T, C)

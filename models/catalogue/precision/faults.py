@@ -61,6 +61,12 @@ def _fan_of_transposed(key: Array, shape: tuple[int, ...]) -> Array:
     return jax.random.uniform(key, shape, minval=-bound, maxval=bound)
 
 
+def _orthogonal_gates(key: Array, shape: tuple[int, ...]) -> Array:
+    """An orthogonal matrix per gate."""
+    keys = jax.random.split(key, shape[0] // shape[1])
+    return jnp.concatenate([nnx.initializers.orthogonal()(k, (shape[1], shape[1])) for k in keys])
+
+
 lecun = nnx.initializers.lecun_normal()
 
 FAULTS = family(
@@ -117,7 +123,7 @@ FAULTS = family(
     ),
     at(
         *(STARTED, "rnn", "init-rnn", "Flax's default: orthogonal recurrent weights"),
-        _started("weight_hh", nnx.initializers.orthogonal()),
+        _started("weight_hh", _orthogonal_gates),
         checks=("initial",),
     ),
     at(

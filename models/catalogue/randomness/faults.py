@@ -74,5 +74,6 @@ FAULTS = family(
     at(
         *(DROPPED, "noise", "noise-std-vs-variance", "the deviation read as a variance"),
         around("scale", lambda original: original() ** 0.5),
+        causes=("constant-differs",),
     ),
 )

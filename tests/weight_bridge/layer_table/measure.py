@@ -93,7 +93,9 @@ def measure(row: Row, port: Port) -> Measured:
     pulled = plan.pullback({path: np.asarray(slope) for path, slope in slopes.items()}, primal)
     wanted = {name: slope for name, slope in given.gradients.items() if name not in port.ungraded}
     assert set(wanted) <= set(pulled), f"no gradient for {sorted(set(wanted) - set(pulled))}"
-    gradient = max((error(pulled[name], slope) for name, slope in wanted.items()), default=0.0)
+    steepest = max((float(np.abs(slope).max()) for slope in wanted.values()), default=1.0)
+    scales = {name: steepest if name in row.flat else None for name in wanted}
+    gradient = max((error(pulled[name], slope, scales[name]) for name, slope in wanted.items()), default=0.0)
     return Measured(error(output, given.output), gradient, *returned(plan, leaves, primal))
 
 
@@ -117,12 +119,12 @@ def digest(array: Array) -> str:
     return hashlib.sha256(f"{whole.shape}{whole.dtype}".encode() + whole.tobytes()).hexdigest()
 
 
-def error(found: Array, wanted: Array) -> float:
-    """The largest difference, relative to the largest element; NaN anywhere is an infinite one."""
+def error(found: Array, wanted: Array, scale: float | None = None) -> float:
+    """The largest difference, relative to the largest element or a given scale; NaN anywhere is an infinite one."""
     if found.shape != wanted.shape:
         return math.inf
     if wanted.dtype == bool:
         return float((found != wanted).any())
-    largest = np.abs(wanted).max(initial=0.0) or 1.0
+    largest = scale or np.abs(wanted).max(initial=0.0) or 1.0
     apart = float(np.abs(found - wanted).max(initial=0.0) / largest)
     return math.inf if math.isnan(apart) else apart

@@ -68,6 +68,8 @@ class Row:
       integers: upper bound of integer inputs; 0 for floating ones.
       call: how torch calls the layer.
       zero: names whose tensors are zero.
+      flat: names whose gradient is zero in theory, so that what is computed is rounding: compared with the layer's
+        largest gradient instead of their own.
     """
 
     torch: Callable[[], torch.nn.Module]
@@ -76,6 +78,7 @@ class Row:
     integers: int = 0
     call: Callable[..., torch.Tensor] = lambda layer, *inputs: layer(*inputs)
     zero: frozenset[str] = field(default_factory=frozenset)
+    flat: frozenset[str] = field(default_factory=frozenset)
 
 
 def nnx_port(build: Callable[[nnx.Rngs], Any], call: Run = lambda m, *xs: m(*xs), **options: Any) -> Port:
