@@ -106,7 +106,7 @@ class Rate(nn.Module):
         for loss in losses:
             rates.append(optimizer.param_groups[0]["lr"])
             optimizer.step()
-            schedule.step(float(loss)) if self.metric else schedule.step()
+            schedule.step(float(loss.detach())) if self.metric else schedule.step()
         return torch.tensor(rates)
 
 
