@@ -95,7 +95,8 @@ def distinct(op: Op) -> Iterator[Hypothesis]:
 
 def _reversed_in_place(found: Any, size: int) -> Any:
     """Values filled up in front, as a list of fixed length is when it is turned round."""
-    values, inverse, *rest = (found,) if isinstance(found, Tensor) else found
+    parts: tuple[Any, ...] = (found,) if isinstance(found, Tensor) else tuple(found)
+    values, inverse, *rest = parts
     missing = size - len(values)
     front = torch.cat([values.new_full((missing,), -1), values.flip(0)])
     counts = [torch.cat([part.new_full((missing,), 1), part.flip(0)]) for part in rest]

@@ -159,8 +159,9 @@ def product(op: Op) -> Iterator[Hypothesis]:
         return torch.exp(logarithms.sum() if dim is None else logarithms.sum(dim))
 
     def signed(o: Op) -> Tensor:
-        dim = o.given.get("dim", o.args[1] if len(o.args) > 1 else None)
-        size, sign = torch.log(o.args[0].abs()), torch.sign(o.args[0])
+        values, *others = o.args
+        dim = o.given.get("dim", others[0] if others else None)
+        size, sign = torch.log(values.abs()), torch.sign(values)
         return torch.exp(size.sum(dim)) * sign.prod() if dim is None else torch.exp(size.sum(dim)) * sign.prod(dim)
 
     yield at(op, "prod-via-log", by_logs, "exp(sum(log(x)))")
