@@ -106,7 +106,6 @@ ENCODER = tuple(
         ("stop-gradient-extra", "blocks.0.mlp.2", "blocks/0/mlp/2", rebuilt(Stopped, 24, 12), None),
         ("constant-factor", "blocks.1.mlp.0", "blocks/1/mlp/0", rebuilt(Halved, 12, 24), None),
         ("layernorm-as-rms", "blocks.0.norm1", "blocks/0/norm1", None, None),
-        ("f32-island-in-f64", "blocks.1.norm1", "blocks/1/norm1", rebuilt(Narrow, 12, epsilon=1e-5), None),
     )
     if value is not None
 )
@@ -158,6 +157,13 @@ def test_a_right_port_is_accused_of_nothing(
     assert report.ok, report
     assert report.divergence is None
     assert report.causes == ()
+
+
+def test_a_hidden_float32_is_a_precision_mode_and_no_fault() -> None:
+    candidate = edited(Encoder, put("blocks/1/norm1", rebuilt(Narrow, 12, epsilon=1e-5)))()
+    report = parity.compare(spread(TorchEncoder()), candidate, IDS, checks=("forward",))
+    assert report.ok, report
+    assert [result.verdict for result in report.results] == ["precision mode"], report
 
 
 @pytest.mark.parametrize(
