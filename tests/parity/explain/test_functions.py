@@ -183,7 +183,7 @@ GRADIENTS = (
     row(
         "stop-gradient-missing", lambda x: x * torch.tanh(x).detach(), lambda x: x * jnp.tanh(x), X, check="input_grad"
     ),
-    row("stop-gradient-missing", straight, jnp.round, X, check="input_grad"),
+    row("straight-through-lost", straight, jnp.round, X, check="input_grad"),
     row("custom-backward-dropped", lambda x: Reversal.apply(x), lambda x: x * 1.0, X, check="input_grad"),
     row("relu-subgradient", torch.relu, lambda x: jnp.maximum(x, 0), ZEROS, check="input_grad"),
     row("l1-at-zero", absolute, lambda x: jnp.where(x >= 0, x, -x).sum(), ZEROS, check="input_grad"),
@@ -228,7 +228,7 @@ ARITHMETIC = (
     ),
     row("reduction-axis", lambda x: x.mean(1), lambda x: x.mean(2), normal(3, 5, 5)),
     row("log1p-lost", torch.log1p, lambda x: jnp.log(1 + x), 1e-9 * np.abs(X)),
-    row("constant-factor", lambda x: torch.fft.fft(x).abs(), lambda x: jnp.abs(jnp.fft.fft(x, norm="ortho")), X),
+    row("fft-normalisation", lambda x: torch.fft.fft(x).abs(), lambda x: jnp.abs(jnp.fft.fft(x, norm="ortho")), X),
 )
 
 TABLE = (*LOSSES, *ORDERS, *GRADIENTS, *ARITHMETIC)
