@@ -117,7 +117,7 @@ def _run(module: str, *arguments: str) -> None:
 def _table(reports: list[parity.Report]) -> Table:
     """Claims × checks with the measured relative errors."""
     checks = list(dict.fromkeys(result.check for report in reports for result in report.results if result.leaves))
-    table = Table(title="largest relative error, torch against JAX, float64 on both sides")
+    table = Table(title="largest relative error, torch against JAX, float64 on both sides", box=None)
     for column in ("", "claim", *checks):
         table.add_column(column, justify="right" if column in checks else "left", no_wrap=True)
     for report in reports:
