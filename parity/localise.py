@@ -25,9 +25,6 @@ from parity.twins import Twin, twins, worst
 if TYPE_CHECKING:
     from parity.trial import Trial
 
-TRACED = ("forward", "input_grad", "param_grad", "buffers")
-"""What a trace can locate; other checks are located through these."""
-
 
 @dataclass(frozen=True)
 class Located:
@@ -117,8 +114,8 @@ def trace(trial: Trial, mode: Mode, precision: Precision) -> Traced:
     )
     candidate = trace_candidate(
         session.candidate,
-        session.plan.apply(trial.state) if session.plan is not None else session.candidate.state(),
-        tuple(session.layouts.to_candidate(f"input[{i}]", value) for i, value in enumerate(trial.inputs)),
+        session.carried(trial.state) if trial.leaves is None else trial.leaves,
+        session.laid_out(trial.inputs),
         precision=precision,
         train=train,
         seed=seed,

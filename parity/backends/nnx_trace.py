@@ -95,7 +95,9 @@ def taken_apart(module: Callable[[], Any], path: tuple[Any, ...], call: Callable
     leaves = {joined((*path, *key)): key for key, variable in flat.items() if not isinstance(variable, nnx.RngState)}
 
     def apply(given: Leaves, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Leaves]:
-        filled = {**flat, **{leaves[name]: flat[leaves[name]].replace(value) for name, value in given.items()}}
+        values = {key: variable.get_value() for key, variable in flat.items()}
+        values |= {leaves[name]: value for name, value in given.items()}
+        filled = {key: flat[key].replace(value) for key, value in values.items()}  # new variables, of this trace
         merged = nnx.merge(graph, nnx.from_flat_state(filled.items()))
         result = call(merged)(*args, **kwargs)
         after = dict(nnx.to_flat_state(nnx.state(merged)))

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from parity._errors import ReferenceRefuses
+from parity._errors import ReferenceRefuses, StructureMismatch
 from parity.checks.base import Check, judged
 from parity.checks.forward import outputs
 from parity.comparison import Comparison
@@ -18,27 +18,34 @@ from parity.trial import REFUSALS, Trial
 
 Sized = tuple[np.ndarray, ...]
 
+ONE, NONE = "batch of one", "empty batch"
+
 
 def run(trial: Trial, overrides: tuple[Override, ...]) -> Iterator[Finding]:
     """Judges every size that the reference takes; a batch of one in every mode, the others in the first."""
-    for name, inputs in _sizes(trial.inputs):
-        for mode in trial.session.modes if name == "batch of one" else trial.session.modes[:1]:
+    for name, inputs in sizes_of(trial.inputs):
+        for mode in trial.session.modes if name == ONE else trial.session.modes[:1]:
             fed = trial.fed(inputs, profile=name)
             try:
                 for judgement in judged(fed, "sizes", mode, outputs, overrides, gradients=False):
                     yield replace(judgement, comparison=_named(judgement.comparison, name))
             except ReferenceRefuses as refusal:
-                if name == "batch of one":
-                    yield from _only_one_refuses(fed, mode, refusal)
+                if name == ONE and _accepts(fed, mode):
+                    yield _shown(name, mode, f"only the reference refuses a batch of one, in {mode} mode: {refusal}")
+            except StructureMismatch as refusal:
+                if name == ONE or name.startswith("one less"):
+                    raise
+                # The reference may take an empty batch, or broadcast a length of one, by accident.
+                yield _shown(name, mode, f"{name}: {refusal}")
 
 
-def _sizes(inputs: Sized) -> Iterator[tuple[str, Sized]]:
+def sizes_of(inputs: Sized) -> Iterator[tuple[str, Sized]]:
     """Names and inputs of other sizes along axes that all inputs share with the first."""
     first = next((x for x in inputs if x.ndim), None)
     if first is None:
         return
-    yield "batch of one", _cut(inputs, 0, first.shape[0], 1)
-    yield "empty batch", _cut(inputs, 0, first.shape[0], 0)
+    yield ONE, _cut(inputs, 0, first.shape[0], 1)
+    yield NONE, _cut(inputs, 0, first.shape[0], 0)
     for axis in range(1, first.ndim):
         size = first.shape[axis]
         if size > 2:
@@ -52,8 +59,8 @@ def _cut(inputs: Sized, axis: int, size: int, to: int) -> Sized:
     return tuple(np.take(x, range(to), axis=axis) if x.ndim > axis and x.shape[axis] == size else x for x in inputs)
 
 
-def _only_one_refuses(trial: Trial, mode: Mode, refusal: ReferenceRefuses) -> Iterator[Judgement]:
-    """What the reference refuses and the candidate computes is shown, and lets it pass."""
+def _accepts(trial: Trial, mode: Mode) -> bool:
+    """Whether the candidate computes what the reference refuses."""
     try:
         trial.session.candidate.run(
             *(trial.session.carried(trial.state), trial.session.laid_out(trial.inputs)),
@@ -64,12 +71,14 @@ def _only_one_refuses(trial: Trial, mode: Mode, refusal: ReferenceRefuses) -> It
             gradients=False,
         )
     except REFUSALS:
-        return
-    problem = f"only the reference refuses a batch of one, in {mode} mode: {refusal}"
-    comparison = Comparison(
-        "batch of one", np.inf, np.inf, np.inf, (), np.nan, np.nan, problem=problem, kind="structure"
-    )
-    yield Judgement("sizes", mode, comparison, Bound(0.0, "both refuse, or neither"), "semantic boundary", True)
+        return False
+    return True
+
+
+def _shown(name: str, mode: Mode, problem: str) -> Judgement:
+    """A degenerate size that one side refuses: shown, and let pass."""
+    comparison = Comparison(name, np.inf, np.inf, np.inf, (), np.nan, np.nan, problem=problem, kind="structure")
+    return Judgement("sizes", mode, comparison, Bound(0.0, "both refuse, or neither"), "semantic boundary", True)
 
 
 def _named(comparison: Comparison, name: str) -> Comparison:

@@ -36,6 +36,26 @@ def _cut(op: Op, place: int) -> Any:
     return op.function(*args, **op.kwargs)
 
 
+def operands(op: Op) -> Iterator[Hypothesis]:
+    """Products whose operands keep few bits, as some devices take them by default."""
+    some = [name for name, value in op.given.items() if isinstance(value, Tensor) and name != "bias"]
+    for bits, cause in ((10, "tf32-default-gpu"), (7, "tpu-bf16-default")):
+        detail = f"operands of {bits} bits"
+        yield at(op, cause, lambda o, n=bits: o.again(**{name: _cut_bits(o.given[name], n) for name in some}), detail)
+
+
+def _cut_bits(value: Tensor, bits: int) -> Tensor:
+    """Significands of so many bits, rounded to even."""
+    size = torch.exp2(torch.floor(torch.log2(value.abs().clamp(min=1e-300))) - bits)
+    return torch.round(value / size) * size
+
+
+def products(op: Op) -> Iterator[Hypothesis]:
+    """What can happen to the operands of a product."""
+    yield from weights(op)
+    yield from operands(op)
+
+
 def tables(op: Op) -> Iterator[Hypothesis]:
     """Tables that were built in a narrower format."""
     if isinstance(op.result, Tensor) and op.result.is_floating_point():
@@ -52,13 +72,15 @@ def _through(value: Tensor, dtype: torch.dtype) -> Tensor:
     return value.to(dtype).to(value.dtype)
 
 
-_HOLDERS = ("linear", "embedding", "layer_norm", "group_norm", "batch_norm", "rms_norm", "prelu", "bilinear", "matmul")
+_HOLDERS = ("embedding", "layer_norm", "group_norm", "batch_norm", "rms_norm", "prelu", "bilinear")
+_CONVOLUTIONS = tuple(f"conv{kind}{n}d" for kind in ("", "_transpose") for n in (1, 2, 3))
 _TABLES = ("sin", "cos", "exp", "pow", "rpow", "arange", "linspace", "outer", "log", "rdiv", "tensor", "einsum")
 
 FAMILY = Family(
     "precision",
     {
-        **dict.fromkeys((*_HOLDERS, *(f"conv{t}{n}d" for t in ("", "_transpose") for n in (1, 2, 3))), weights),
+        **dict.fromkeys(_HOLDERS, weights),
+        **dict.fromkeys(("linear", "matmul", "bmm", *_CONVOLUTIONS), products),
         **dict.fromkeys(_TABLES, tables),
         **dict.fromkeys(("add", "sub", "mul", "div"), stored),
     },
