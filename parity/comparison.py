@@ -123,12 +123,10 @@ def _finite(name: str, expected: np.ndarray, got: np.ndarray, siblings: float, p
     magnitude = np.where(finite, np.abs(expected), 0.0)
     dead = float(magnitude.max()) < DEAD_SCALE * siblings
     scale = siblings if dead else max(float(magnitude.max()), np.finfo(np.float64).tiny)
-    error = float(difference.max()) / scale
-    if not dead:
-        error = max(
-            error,
-            float(np.linalg.norm(difference)) / max(float(np.linalg.norm(magnitude)), np.finfo(np.float64).tiny),
-        )
+    with np.errstate(over="ignore"):  # beside a reference of zero
+        error = float(difference.max()) / scale
+        if not dead and magnitude.any():
+            error = max(error, float(np.linalg.norm(difference / scale) / np.linalg.norm(magnitude / scale)))
     with np.errstate(over="ignore"):  # of a reference that is zero
         spacing = 2 * UNIT_ROUNDOFF[precision] * 2.0 ** np.floor(np.log2(np.maximum(magnitude, smallest_normal)))
         ulps = np.minimum(difference / spacing, MOST_ULPS)

@@ -96,7 +96,8 @@ class Survey:
         for note in set(found.notes):
             self._said[note][str(case)] += 1
         for result in found.results:
-            self._worst[result.check] = result.merged(self._worst.get(result.check, result))
+            before = self._worst.get(result.check)
+            self._worst[result.check] = result if before is None else result.merged(before)
 
     def report(self, precision: Precision) -> Report:
         """The worst of everything, when nothing failed."""

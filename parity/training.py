@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from parity.optimizers import Optimizers
 from parity.pair import Mode
 from parity.record import Arrays
 from parity.trial import Trial
+
+if TYPE_CHECKING:
+    from parity.backends.training import OptaxDescent, OptaxRule
 
 STEPS = 20
 
@@ -69,12 +73,10 @@ class Run:
 
     def candidate(self) -> Iterator[Moment]:
         """The JAX side's moments, from the same weights."""
-        from parity.backends.training import OptaxDescent
-
         session = self.trial.session
         leaves = dict(session.carried(self.trial.state))
         trained = {path: leaves[path] for path in self.trained()}
-        descent = OptaxDescent(self.optimizers, trained, self.rate)
+        descent = self.descent(trained)
         for step in range(STEPS):
             record = session.candidate.run(
                 *(leaves, session.laid_out(self.trial.inputs)),
@@ -93,6 +95,18 @@ class Run:
             }
             buffers = {path: leaves[path] for path in session.filled() - session.candidate.parameters()}
             yield Moment({path: leaves[path] for path in trained}, buffers, memory)
+
+    def descent(self, parameters: Arrays) -> OptaxDescent:
+        """Parameters under the candidate's optimizer."""
+        from parity.backends.training import OptaxDescent
+
+        return OptaxDescent(self._rule, parameters)
+
+    @cached_property
+    def _rule(self) -> OptaxRule:
+        from parity.backends.training import OptaxRule
+
+        return OptaxRule(self.optimizers, self.rate)
 
     def trained(self) -> frozenset[str]:
         """Leaves of the candidate that a trainable parameter of the reference goes into."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any, TypeVar
@@ -33,6 +35,7 @@ class Trial:
       precision: floating format of both sides.
       given: state and inputs in place of those that follow from the example.
       leaves: of the candidate, in place of those that are carried over from the state.
+      quiet: warnings of the models are dropped: on values and sizes at the edge they are expected.
       found: runs so far.
     """
 
@@ -41,6 +44,7 @@ class Trial:
     precision: Precision
     given: tuple[Arrays, tuple[np.ndarray, ...]] | None = None
     leaves: Arrays | None = None
+    quiet: bool = False
     found: dict[Any, Any] = field(default_factory=dict[Any, Any], repr=False, compare=False)
 
     @cached_property
@@ -93,14 +97,15 @@ class Trial:
         seed, train = self.example.seed, mode == "train"
         run = self.session.reference.run
         try:
-            return run(
-                *(self.state, self.inputs),
-                precision=precision,
-                train=train,
-                cotangents=None,
-                seed=seed,
-                gradients=gradients,
-            )
+            with self._warnings():
+                return run(
+                    *(self.state, self.inputs),
+                    precision=precision,
+                    train=train,
+                    cotangents=None,
+                    seed=seed,
+                    gradients=gradients,
+                )
         except REFUSALS as refusal:
             raise ReferenceRefuses(f"{type(refusal).__name__}: {refusal}") from refusal
 
@@ -114,15 +119,16 @@ class Trial:
         reference = self.raw_reference(mode) if gradients else self.forward_reference(mode)
         run = self.session.candidate.run
         try:
-            return run(
-                *(leaves, self.session.laid_out(self.inputs)),
-                precision=self.precision,
-                train=mode == "train",
-                cotangents=self.weights(mode) if gradients else None,
-                seed=self.example.seed,
-                draws=reference.draws,
-                gradients=gradients,
-            )
+            with self._warnings():
+                return run(
+                    *(leaves, self.session.laid_out(self.inputs)),
+                    precision=self.precision,
+                    train=mode == "train",
+                    cotangents=self.weights(mode) if gradients else None,
+                    seed=self.example.seed,
+                    draws=reference.draws,
+                    gradients=gradients,
+                )
         except REFUSALS as refusal:
             raise StructureMismatch(
                 f"only the candidate refuses, in {mode} mode: {type(refusal).__name__}: {refusal}"
@@ -173,9 +179,11 @@ class Trial:
         return replace(self, example=example, given=(state, inputs), leaves=leaves, found={})
 
     def fed(self, inputs: tuple[np.ndarray, ...], *, profile: str | None = None) -> Trial:
-        """The same weights, modes and cotangents on other inputs."""
+        """The same weights, modes and cotangents on other inputs; named ones are at the edge, and run quietly."""
         example = replace(self.example, inputs=inputs, profile=profile or self.example.profile)
-        return replace(self, example=example, given=(self.state, inputs), found={})
+        return replace(
+            self, example=example, given=(self.state, inputs), quiet=self.quiet or profile is not None, found={}
+        )
 
     def in_float64(self) -> Trial:
         """The same rounded numbers in float64 on both sides."""
@@ -219,6 +227,14 @@ class Trial:
                 session.candidate, leaves, inputs, precision=precision, train=train, cotangents=weights, draws=draws
             ),
         )
+
+    @contextmanager
+    def _warnings(self) -> Generator[None]:
+        """Warnings as they are, or none."""
+        with warnings.catch_warnings():
+            if self.quiet:
+                warnings.simplefilter("ignore")
+            yield
 
     def _reference(self, key: str, mode: Mode, precision: Precision) -> Record:
         raw = self._once((key, mode), lambda: self.run_reference(mode, precision))

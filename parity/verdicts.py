@@ -29,7 +29,7 @@ def explained(trial: Trial, mode: Mode, select: Select, comparison: Comparison, 
     on either side (`precision mode`); float64 agrees (`stability`); a displacement off exact zeros, ties and kinks
     makes the error vanish (`semantic boundary`, or `ambiguous tie` where choices differ); the reference's own run is as
     far from itself under a few roundings (`ill-conditioned`). What is left is a `bug`, and so is every NaN that only
-    the candidate has: no convention makes a number of it.
+    one side has: no convention makes a number of it.
 
     Args:
       trial: both sides.
@@ -48,7 +48,7 @@ def explained(trial: Trial, mode: Mode, select: Select, comparison: Comparison, 
     if trial.precision != "float64" and _right_in_float64(trial, mode, select, comparison.name):
         return "stability"
     if comparison.kind == "non-finite":
-        return "bug"
+        return "semantic boundary" if _both_lost(trial, mode, select, comparison.name) else "bug"
     if _vanishes_off_kinks(trial, mode, select, comparison.name, bound):
         return "ambiguous tie" if comparison.kind == "discrete" else "semantic boundary"
     if comparison.kind == "numbers" and comparison.error <= ILL_CONDITIONED * sensitivity(
@@ -84,6 +84,19 @@ def sensitivity(trial: Trial, mode: Mode, select: Select, name: str) -> float:
         return 0.0
     scale = UNIT_ROUNDOFF["float64"] / UNIT_ROUNDOFF["float32"]
     return max(by_inputs, scale * on_the_way if np.isfinite(on_the_way) else 0.0)
+
+
+def _both_lost(trial: Trial, mode: Mode, select: Select, name: str) -> bool:
+    """Whether inputs were not finite, the outputs of both sides show it, and the candidate loses no element more.
+
+    Whether it shows as NaN or as inf is a matter of the order of operations, and so is how far it spreads in the
+    reference: a masked NaN times zero is a NaN, and one that is never read is not. A candidate that shows nothing
+    swallows it, and one that has a NaN where the reference has a number makes it.
+    """
+    if all(np.isfinite(value).all() for value in trial.inputs):
+        return False
+    expected, got = (np.isfinite(select(side(mode))[name]) for side in (trial.reference, trial.candidate))
+    return bool((got | ~expected).all() and got.all() == expected.all())
 
 
 def error_of(truth: Arrays, got: Arrays, name: str) -> float:

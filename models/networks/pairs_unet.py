@@ -6,6 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+import parity
 from models.networks.config import ConvConfig, MLPConfig, UNetConfig
 from models.networks.recipes import ACTIVATIONS, PADDING_MODES, Recipe, claim, linear_configs
 
@@ -58,7 +59,7 @@ def hyper_mlps() -> st.SearchStrategy[MLPConfig | None]:
 def unets(draw: st.DrawFn, *, hyper: bool = False) -> UNetConfig:
     """Draw a U-Net of one to three levels."""
     return UNetConfig(
-        channels=draw(st.sampled_from(((4, 6), (4,), (2, 4, 6)))),
+        channels=draw(st.sampled_from(((4,), (4, 6), (2, 4, 6)))),
         conv_cfg=draw(keeping_convs(generated=hyper)),
         cond_pred_scale=draw(st.booleans()),
         nhead=draw(st.sampled_from((2, 1))),
@@ -105,20 +106,17 @@ def _resampling(module: str, axes: int) -> st.SearchStrategy[Recipe]:
     return st.builds(recipe, st.booleans(), st.sampled_from(((4, 6), (5, 7), (7, 4))))
 
 
-def _trained() -> st.SearchStrategy[UNetConfig]:
-    """A whole U-Net to train: smooth, with dropout, batch norm, attention and scales."""
-    conv = ConvConfig("SiLU", kernel_size=3, stride=1, padding=1, dropout=0.1, norm="batch")
-    return st.just(UNetConfig((4, 6), conv, cond_pred_scale=True, nhead=2, has_attn=True))
-
-
 UNET_1D = claim("ConditionalUnet1d", _unet(1, unets()))
 UNET_2D = claim("ConditionalUnet2d", _unet(2, unets()))
 UNET_HYPER = claim(
     "ConditionalUnet1d with a hypernetwork",
     _unet(1, unets(hyper=True)),
+    # Weights grow with the condition, and so do rounding errors, from layer to layer: none ten times as large.
+    inputs=lambda recipe: st.just(
+        tuple(parity.real(*s, profiles=("normal", "small", "offset")) for s in recipe.shapes)
+    ),
     modes=("eval",),  # nothing in it depends on the mode: it takes neither norms nor, in training, dropout
 )
-UNET_TRAINING = claim("ConditionalUnet2d in training", _unet(2, _trained()), modes=("train",), checks=("trajectory",))
 BLOCK_1D = claim("ConditionalResidualBlock1d", _block(1, hyper=False))
 BLOCK_2D = claim("ConditionalResidualBlock2d", _block(2, hyper=False))
 HYPER_BLOCK_1D = claim("HyperConditionalResidualBlock1d", _block(1, hyper=True))

@@ -62,12 +62,13 @@ def curvature_of_reference(
         wanted |= {n: p for n, p in module.named_parameters() if p.requires_grad and p.is_floating_point()}
         along = [to_torch(direction[name], dtype) for name in wanted]
         smooth = {name: value for name, value in outputs.items() if value.requires_grad}
+        still = {n: np.zeros(tuple(v.shape)) for n, v in outputs.items() if v.is_floating_point() and n not in smooth}
         tangents = _tangents(smooth, list(wanted.values()), along)
         weights = [to_torch(cotangent(n, tuple(v.shape), seed), v.dtype).reshape(v.shape) for n, v in smooth.items()]
         bent = _bent(list(smooth.values()), list(wanted.values()), weights, along)
     found = {name: to_numpy(value) for name, value in zip(wanted, bent, strict=True)}
     return Record(
-        outputs={name: to_numpy(value) for name, value in zip(smooth, tangents, strict=True)},
+        outputs={**still, **{name: to_numpy(value) for name, value in zip(smooth, tangents, strict=True)}},
         input_grads={name: found[name] for name in names},
         param_grads={name: value for name, value in found.items() if name not in names},
         draws=tuple(recorder.draws),
@@ -143,7 +144,7 @@ def curvature_of_candidate(
             {path: along[0][path] for path in arguments[0]},
             {name: along[1][name] for name in floating(arguments[2])},
         )
-        compiled = program.compiled("curvature", train, lambda train: _curvature(program, train))
+        compiled = program.compiled("curvature", train, precision, lambda train: _curvature(program, train))
         found = compiled(*arguments[:6], tangents, draws)
         outputs, input_grads, param_grads = jax.tree.map(np.asarray, found)
     return Record(outputs, input_grads, param_grads, draws=draws)

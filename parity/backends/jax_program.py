@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from abc import abstractmethod
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
@@ -34,7 +35,7 @@ class JaxProgram:
         self.model = model
         self.call = call
         self._requests: dict[tuple[bool, tuple[Draw, ...]], tuple[Request, ...]] = {}
-        self._compiled: dict[tuple[str, bool], Any] = {}
+        self._compiled: dict[tuple[str, bool, bool], Any] = {}
 
     @abstractmethod
     def state(self) -> dict[str, np.ndarray]:
@@ -77,7 +78,7 @@ class JaxProgram:
         gradients: bool = True,
     ) -> Record:
         """See `Program.run`; names are paths."""
-        compiled = self.compiled("step", train) if gradients else self.compiled("forward", train)
+        compiled = self.compiled("step" if gradients else "forward", train, precision)
         with isolated(precision):
             arguments = self.arguments(state, inputs, precision, cotangents=cotangents, seed=seed, draws=draws)
             found = compiled(*arguments)
@@ -104,18 +105,23 @@ class JaxProgram:
         arguments = tuple(as_dtype(value, dtype) for value in inputs)
         return parameters, buffers, arguments, weights, np.uint32(seed & 0xFFFFFFFF), numbers, draws
 
-    def compiled(self, kind: str, train: bool, build: Callable[[bool], Any] | None = None) -> Any:
+    def compiled(self, kind: str, train: bool, precision: Precision, build: Callable[[bool], Any] | None = None) -> Any:
         """A function of the mode, compiled when first called with new shapes or draws.
 
         Args:
           kind: `step`, `forward`, or a name for what `build` returns.
           train: the mode.
+          precision: of the run; float64 is compiled quickly, everything else as it is deployed.
           build: mode → a function whose parameter `draws` is static.
         """
-        if (kind, train) not in self._compiled:
+        quickly = precision == "float64"
+        if (kind, train, quickly) not in self._compiled:
             build = build or {"step": self.step, "forward": self.forward}[kind]
-            self._compiled[kind, train] = jax.jit(build(train), static_argnames="draws")
-        return self._compiled[kind, train]
+            options = quick_options() if quickly else None
+            self._compiled[kind, train, quickly] = jax.jit(
+                build(train), static_argnames="draws", compiler_options=options
+            )
+        return self._compiled[kind, train, quickly]
 
     def call_once(
         self, leaves: Leaves, inputs: tuple[Any, ...], seed: Any, numbers: Numbers, draws: tuple[Draw, ...], train: bool
@@ -197,6 +203,25 @@ def as_dtype(value: Any, dtype: Any) -> np.ndarray:
     """Floating arrays in the run's precision; others as they are."""
     value = np.asarray(value)
     return value.astype(dtype) if is_floating(value) else value
+
+
+@functools.cache
+def quick_options() -> dict[str, Any] | None:
+    """What makes XLA compile several times faster, where it knows these options; None where it does not.
+
+    The fusion emitters are off for another reason too: on CPUs with AVX2 they were seen to compile concatenations
+    inside batched loops wrongly in float64 (jaxlib 0.10.2; `tests/parity/test_compilation.py` has the example).
+    """
+    options = {
+        "xla_backend_optimization_level": 0,
+        "xla_llvm_disable_expensive_passes": True,
+        "xla_cpu_use_fusion_emitters": False,
+    }
+    try:
+        jax.jit(lambda x: x, compiler_options=options).lower(np.float32(0)).compile()
+    except (jax.errors.JaxRuntimeError, ValueError, TypeError):
+        return None
+    return options
 
 
 @contextmanager

@@ -65,7 +65,7 @@ class Transformed:
         parameters, buffers, _, *rest = self._arguments[:6]
         with isolated(self._precision):
             stacked = jax.tree.map(lambda *found: jnp.stack(found), *self._inputs)
-            found = self._program.compiled("vmap", self._train, self._vmapped)(
+            found = self._program.compiled("vmap", self._train, self._precision, self._vmapped)(
                 *(parameters, buffers, stacked, *rest), self._draws
             )
             return [_record(jax.tree.map(lambda leaf, i=i: leaf[i], found)) for i in range(len(self._inputs))]
@@ -75,7 +75,7 @@ class Transformed:
         parameters, buffers, _, *rest = self._arguments[:6]
         with isolated(self._precision):
             stacked = jax.tree.map(lambda *found: jnp.stack(found), *self._inputs)
-            found = self._program.compiled("scan", self._train, self._looped)(
+            found = self._program.compiled("scan", self._train, self._precision, self._looped)(
                 *(parameters, buffers, stacked, *rest), self._draws
             )
             return [_record(jax.tree.map(lambda leaf, i=i: leaf[i], found)) for i in range(len(self._inputs))]
@@ -92,7 +92,7 @@ class Transformed:
             placed = jax.device_put((parameters, buffers), everywhere)
             spread = jax.device_put(inputs, rows)
             # A function of its own: one compiled for a single device must not be taken from the cache.
-            compiled = self._program.compiled("sharded", self._train, self._program.step)
+            compiled = self._program.compiled("sharded", self._train, self._precision, self._program.step)
             return [_record(compiled(*placed, spread, *jax.device_put(tuple(rest), everywhere), self._draws))]
 
     def _vmapped(self, train: bool) -> Any:

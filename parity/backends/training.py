@@ -52,26 +52,33 @@ class TorchDescent:
         return found
 
 
-class OptaxDescent:
-    """Parameters under an Optax transformation, in float64; its update is compiled once.
+class OptaxRule:
+    """An Optax transformation at one learning rate; its update is compiled once for all descents."""
 
-    Args:
-      optimizers: whose Optax side is used.
-      parameters: by path.
-      rate: learning rate.
-    """
-
-    def __init__(self, optimizers: Optimizers, parameters: Arrays, rate: float) -> None:
+    def __init__(self, optimizers: Optimizers, rate: float) -> None:
         transformation = optimizers.candidate(rate)
 
         def update(gradients: Any, state: Any, parameters: Any) -> Any:
             updates, state = transformation.update(gradients, state, parameters)
             return optax.apply_updates(parameters, updates), state
 
-        self._update = jax.jit(update)
+        self.initial: Any = transformation.init
+        self.update: Any = jax.jit(update)
+
+
+class OptaxDescent:
+    """Parameters under an Optax transformation, in float64.
+
+    Args:
+      rule: how they move.
+      parameters: by path.
+    """
+
+    def __init__(self, rule: OptaxRule, parameters: Arrays) -> None:
+        self._update = rule.update
         with isolated("float64"):
             self._parameters: Any = jax.tree.map(jax.numpy.asarray, dict(parameters))
-            self._state = transformation.init(self._parameters)
+            self._state = rule.initial(self._parameters)
 
     def step(self, gradients: Arrays) -> dict[str, np.ndarray]:
         """One step."""

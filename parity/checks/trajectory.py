@@ -58,15 +58,13 @@ def _rate(trial: Trial, mode: Mode, optimizers: Optimizers) -> float:
 
 def _alone(training: Run, overrides: tuple[Override, ...]) -> Iterator[list[Judgement]]:
     """Both optimizers on the reference's gradients, carried over by the plan where a leaf has one source."""
-    from parity.backends.training import OptaxDescent
-
     session, start = training.trial.session, training.trial.state
     assert session.plan is not None
     single = {path for step in session.plan.steps if len(step.sources) == 1 for path in step.targets}
     moments, gradients = training.reference
     paths = training.trained() & single
     before = {path: value for path, value in session.carried(start).items() if path in paths}
-    descent = OptaxDescent(training.optimizers, before, training.rate)
+    descent = training.descent(before)
     zeros = {name: np.zeros_like(value) for name, value in start.items()}
     for index, (moment, gradient) in enumerate(zip(moments, gradients, strict=True)):
         aliases = session.reference.parameter_names()

@@ -46,7 +46,8 @@ def _row(result: Result) -> str:
     if not result.leaves:
         return f"  -     {result.check:<12} {result.detail}"
     if not np.isfinite(result.max_relative_error):
-        return f"  FAIL  {result.check:<12} {result.detail}{_at(result)}"
+        mark = f"ok    {result.check:<12} {result.verdict}: " if result.ok else f"FAIL  {result.check:<12} "
+        return f"  {mark}{result.detail}{_at(result)}"
     measured = f"{result.check:<12} error {result.max_relative_error:.1e}, bound {result.tolerance:.1e}"
     if result.ok:
         verdict = "" if result.verdict in ("parity", "rounding") else f", {result.verdict}"

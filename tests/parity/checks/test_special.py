@@ -78,6 +78,17 @@ def test_faults_at_special_values(reference: Any, candidate: Any, given: np.ndar
     assert found.worst.startswith(where)
 
 
+def test_infinities_of_another_order_of_sums_pass_and_swallowed_ones_do_not() -> None:
+    class Sum(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return 0.9 * x
+
+    found = result("special", tried(Sum(), lambda x: x - 0.1 * x, carry=None))
+    assert (found.ok, found.verdict) == (True, "semantic boundary")
+    assert found.worst.startswith("infinity: output")
+    assert not result("special", tried(Sum(), lambda x: jnp.nan_to_num(0.9 * x), carry=None)).ok
+
+
 def test_the_derivative_of_a_root_at_zero_may_be_guarded() -> None:
     trial = tried(Length(), _safe_length, carry=None)
     found = result("special", trial)
@@ -172,3 +183,12 @@ def test_sizes_that_the_reference_refuses_are_left_out_or_shown() -> None:
     assert shown.detail.startswith(
         "only the reference refuses a batch of one, in train mode: ValueError: Expected more"
     )
+
+
+def test_warnings_at_the_edge_are_expected_warnings() -> None:
+    class Spread(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.std(0, keepdim=True) * 0 + x  # torch warns of a single row
+
+    found = result("sizes", tried(Spread(), lambda x: jnp.std(x, 0, ddof=1, keepdims=True) * 0 + x, carry=None))
+    assert found.ok, found
