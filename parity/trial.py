@@ -233,7 +233,7 @@ class Trial:
         """Warnings as they are, or none."""
         with warnings.catch_warnings():
             if self.quiet:
-                warnings.simplefilter("ignore")
+                warnings.simplefilter("ignore")  # a model may warn of values and sizes that it was never meant for
             yield
 
     def _reference(self, key: str, mode: Mode, precision: Precision) -> Record:

@@ -1,4 +1,8 @@
-"""Outputs agree at sizes at the edge: a batch of one, none at all, length one, one less along every axis."""
+"""Outputs agree at sizes at the edge: a batch of one, none at all, length one, one less along every axis, two, four, …
+
+A layer deep in a network meets odd and even lengths only if the network's own input differs by enough: after strides of
+four in all, that is by four.
+"""
 
 from __future__ import annotations
 
@@ -18,25 +22,32 @@ from parity.trial import REFUSALS, Trial
 
 Sized = tuple[np.ndarray, ...]
 
-ONE, NONE = "batch of one", "empty batch"
+ONE, NONE, LESS, LENGTH_ONE = "batch of one", "empty batch", "one less along axis", "length one along axis"
 
 
 def run(trial: Trial, overrides: tuple[Override, ...]) -> Iterator[Finding]:
     """Judges every size that the reference takes; a batch of one in every mode, the others in the first."""
     for name, inputs in sizes_of(trial.inputs):
         for mode in trial.session.modes if name == ONE else trial.session.modes[:1]:
-            fed = trial.fed(inputs, profile=name)
-            try:
-                for judgement in judged(fed, "sizes", mode, outputs, overrides, gradients=False):
-                    yield replace(judgement, comparison=_named(judgement.comparison, name))
-            except ReferenceRefuses as refusal:
-                if name == ONE and _accepts(fed, mode):
-                    yield _shown(name, mode, f"only the reference refuses a batch of one, in {mode} mode: {refusal}")
-            except StructureMismatch as refusal:
-                if name == ONE or name.startswith("one less"):
-                    raise
-                # The reference may take an empty batch, or broadcast a length of one, by accident.
-                yield _shown(name, mode, f"{name}: {refusal}")
+            yield from _at(trial, name, inputs, mode, overrides)
+    for name, inputs in smaller(trial.inputs, _free_axes(trial)):
+        yield from _at(trial, name, inputs, trial.session.modes[0], overrides)
+
+
+def _at(trial: Trial, name: str, inputs: Sized, mode: Mode, overrides: tuple[Override, ...]) -> Iterator[Finding]:
+    """Judges one size."""
+    fed = trial.fed(inputs, profile=name)
+    try:
+        for judgement in judged(fed, "sizes", mode, outputs, overrides, gradients=False):
+            yield replace(judgement, comparison=_named(judgement.comparison, name))
+    except ReferenceRefuses as refusal:
+        if name == ONE and _accepts(fed, mode):
+            yield _shown(name, mode, f"only the reference refuses a batch of one, in {mode} mode: {refusal}")
+    except StructureMismatch as refusal:
+        if name != NONE and not name.startswith(LENGTH_ONE):
+            raise
+        # The reference may take an empty batch, or broadcast a length of one, by accident.
+        yield _shown(name, mode, f"{name}: {refusal}")
 
 
 def sizes_of(inputs: Sized) -> Iterator[tuple[str, Sized]]:
@@ -49,9 +60,41 @@ def sizes_of(inputs: Sized) -> Iterator[tuple[str, Sized]]:
     for axis in range(1, first.ndim):
         size = first.shape[axis]
         if size > 2:
-            yield f"one less along axis {axis}", _cut(inputs, axis, size, size - 1)
+            yield f"{LESS} {axis}", _cut(inputs, axis, size, size - 1)
         if size > 1:
-            yield f"length one along axis {axis}", _cut(inputs, axis, size, 1)
+            yield f"{LENGTH_ONE} {axis}", _cut(inputs, axis, size, 1)
+
+
+def smaller(inputs: Sized, axes: tuple[int, ...]) -> Iterator[tuple[str, Sized]]:
+    """Names and inputs that are two, four, eight, … less along all these axes of the first input."""
+    first = next((x for x in inputs if x.ndim), None)
+    if first is None or not axes:
+        return
+    less = 2
+    while less < min(first.shape[axis] for axis in axes):
+        cut = inputs
+        for axis in axes:
+            cut = _cut(cut, axis, first.shape[axis], first.shape[axis] - less)
+        yield f"{less} less along axes {', '.join(map(str, axes))}", cut
+        less *= 2
+
+
+def _free_axes(trial: Trial) -> tuple[int, ...]:
+    """The axes along which the reference takes another size."""
+    return tuple(
+        int(name.rsplit(maxsplit=1)[1])
+        for name, inputs in sizes_of(trial.inputs)
+        if name.startswith(LESS) and _takes(trial.fed(inputs, profile=name))
+    )
+
+
+def _takes(trial: Trial) -> bool:
+    """Whether the reference takes these inputs."""
+    try:
+        trial.forward_reference(trial.session.modes[0])
+    except ReferenceRefuses:
+        return False
+    return True
 
 
 def _cut(inputs: Sized, axis: int, size: int, to: int) -> Sized:

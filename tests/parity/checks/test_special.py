@@ -174,6 +174,29 @@ def test_a_divisor_that_is_fixed_to_the_size() -> None:
     assert "along axis 1" in found.worst
 
 
+def test_padding_that_is_right_at_odd_sizes_alone_is_seen_behind_other_strides() -> None:
+    class Strided(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv1d(3, 4, 3, stride=2, padding=1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.conv(x[:, :, ::4])
+
+    class StridedPort(nnx.Module):
+        def __init__(self) -> None:
+            self.conv = nnx.Conv(3, 4, (3,), 2, padding="SAME", rngs=nnx.Rngs(0))
+
+        def __call__(self, x: jax.Array) -> jax.Array:
+            return self.conv(x.swapaxes(1, 2)[:, ::4]).swapaxes(1, 2)
+
+    trial = tried(Strided(), StridedPort(), inputs(2, 3, 20))
+    assert result("forward", trial).ok  # 20 → 5, and 19 → 5: odd, where SAME pads as torch does
+    found = result("sizes", trial)
+    assert not found.ok
+    assert found.worst.startswith("4 less along axes 2: output")
+
+
 def test_sizes_that_the_reference_refuses_are_left_out_or_shown() -> None:
     found = result("sizes", tried(Net(), Port()))
     assert found.ok, found
