@@ -18,6 +18,7 @@ from weight_bridge._errors import (
 )
 from weight_bridge.bridge import convert, inspect, load, plan
 from weight_bridge.mapping import Ignore, Leave, Mapping, Pairing, Rule
+from weight_bridge.optimizer import convert_optimizer
 from weight_bridge.plan import Ignored, Plan, Step, Unfilled
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "WeightBridgeError",
     "WriteError",
     "convert",
+    "convert_optimizer",
     "inspect",
     "load",
     "plan",

@@ -132,7 +132,8 @@ def _children(value: Any) -> list[tuple[Any, Any]]:
     if isinstance(value, dict):
         return list(value.items())
     if is_dataclass(value) and not isinstance(value, type) and not _is_index(value):
-        return [(field.name, getattr(value, field.name, None)) for field in fields(value)]
+        held: dict[str, Any] = vars(value)  # a function that the class holds would be bound to the module, and so on
+        return [(field.name, held.get(field.name)) for field in fields(value)]
     return []
 
 
