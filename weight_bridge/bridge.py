@@ -14,6 +14,7 @@ from weight_bridge.blocks import same_bits
 from weight_bridge.checkpoint import Checkpoint, describe, open_checkpoint
 from weight_bridge.identity import identity_plan, is_converted
 from weight_bridge.mapping import Mapping
+from weight_bridge.placing import PlacedLeaves
 from weight_bridge.plan import Plan
 from weight_bridge.planner import Allowance, make_plan
 from weight_bridge.results import results
@@ -98,6 +99,7 @@ def convert(
     mapping: WrittenMapping = None,
     source: Any = None,
     allow_nan: bool = False,
+    sharding: Any = None,
     **options: Any,
 ) -> Any:
     """Fills a target from a checkpoint.
@@ -108,6 +110,8 @@ def convert(
       mapping: see `plan`.
       source: see `plan`.
       allow_nan: let tensors with NaN pass.
+      sharding: where leaves go: a `jax.sharding.Sharding` for all, or `{pattern: Sharding}`, of which the first whose
+        pattern matches a path counts. Each process then reads only the parts that its own devices hold.
       **options: `key`, `drop`, `allow_missing`, `strict`, `dtype` of `plan`.
 
     Returns:
@@ -125,7 +129,14 @@ def convert(
     """
     opened, described = open_checkpoint(checkpoint, key=options.pop("key", None)), tree.open_target(target)
     decided = plan(opened, described, mapping=mapping, source=source, **options)
-    return described.assemble(Leaves(decided, opened, allow_nan=allow_nan))
+    if sharding is None:
+        return described.assemble(Leaves(decided, opened, allow_nan=allow_nan))
+    if problems := unequal_problems(decided, opened):
+        raise ConversionError(f"{opened.origin} cannot be converted", problems)
+    leaves = PlacedLeaves(decided, opened, sharding, allow_nan=allow_nan)
+    assembled = described.assemble(leaves)
+    leaves.check()
+    return assembled
 
 
 def load(model: Any, checkpoint: Any, **options: Any) -> Any:
@@ -134,7 +145,7 @@ def load(model: Any, checkpoint: Any, **options: Any) -> Any:
     Args:
       model: the module.
       checkpoint: see `plan`.
-      **options: those of `convert`.
+      **options: those of `convert`, `sharding` among them.
 
     Returns:
       The module, filled.
