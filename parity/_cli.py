@@ -39,10 +39,12 @@ def check(
     precision: Annotated[str, typer.Option(help="float64, float32, bfloat16 or float16")] = "float64",
     device: Annotated[str, typer.Option(help="cpu or gpu")] = "cpu",
     seed: Annotated[int, typer.Option(help="of everything drawn")] = 0,
+    checks: Annotated[str | None, typer.Option(help="all, or names with commas between; the pair's by default")] = None,
     json: Annotated[Path | None, typer.Option(help="write the report as JSON")] = None,
     html: Annotated[Path | None, typer.Option(help="write the report as one HTML file")] = None,
 ) -> None:
     """Explore one pair: exit 0 for parity, 1 for divergence, 2 for a usage error."""
+    from parity.checks import chosen_by
     from parity.discovery import load_pair
     from parity.harness import check as run
 
@@ -52,6 +54,7 @@ def check(
     names = [chosen.candidate(candidate)[0]] if candidate else list(chosen.candidates)
     command = (
         f"python -m parity check {pair} --examples {examples} --precision {precision} --device {device} --seed {seed}"
+        f"{f' --checks {checks}' if checks else ''}"
     )
     reports = [
         run(
@@ -61,6 +64,7 @@ def check(
             precision=precision,  # pyright: ignore[reportArgumentType]  # one of the four, checked above
             device=device,
             seed=seed,
+            checks=chosen_by(checks),
             reproduce=f"{command} --candidate {name}",
         )
         for name in names

@@ -97,6 +97,7 @@ def check(
     precision: Precision = "float64",
     device: str = "cpu",
     seed: int = 0,
+    checks: tuple[str, ...] | None = None,
     reproduce: str = "",
     diagnose: bool = True,
 ) -> Report:
@@ -109,6 +110,7 @@ def check(
       precision: floating format of both sides.
       device: where the candidate runs, `cpu` or `gpu`; the reference stays on the CPU.
       seed: of everything drawn; the same seed draws the same examples.
+      checks: names of checks in place of the pair's own.
       reproduce: command that the report shows for a failure.
       diagnose: look for where a failure starts and why; not needed where only the verdict counts.
 
@@ -117,6 +119,7 @@ def check(
     """
     from parity.backends.device import placed
 
+    pair = pair if checks is None else replace(pair, checks=checks)
     chosen, _ = pair.candidate(candidate)
     with placed(device) as where:
         report = _explored(pair, chosen, precision, Budget.of(examples, seed), diagnose=diagnose)

@@ -23,6 +23,7 @@ class Choices:
       precision: floating format.
       device: where the candidate runs.
       seed: of everything drawn.
+      checks: `all`, or names with commas between; None for each pair's own.
       reports: what has been found in this session.
       properties: takes (name, value) of the running test, for JUnit files.
     """
@@ -31,6 +32,7 @@ class Choices:
     precision: Precision
     device: str
     seed: int
+    checks: str | None = None
     reports: list[Report] = field(default_factory=list["Report"])
     properties: Callable[[tuple[str, object]], None] = lambda pair: None
 
@@ -51,6 +53,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--parity-precision", default="float64", choices=precisions, help="floating format of both sides")
     add("--parity-device", default="cpu", choices=("cpu", "gpu"), help="where the candidates run")
     add("--parity-seed", type=int, default=0, metavar="N", help="seed of everything drawn")
+    add("--parity-checks", metavar="NAMES", help="all, or names with commas between (default: each pair's own)")
     add("--parity-report", metavar="DIR", help="write JSON, HTML and a Markdown summary there")
 
 
@@ -59,7 +62,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "parity: compares a PyTorch reference with a JAX candidate")
     chosen: Any = config.option
     config.stash[_CHOICES] = Choices(
-        chosen.parity_examples, chosen.parity_precision, chosen.parity_device, chosen.parity_seed
+        chosen.parity_examples, chosen.parity_precision, chosen.parity_device, chosen.parity_seed, chosen.parity_checks
     )
     if config.pluginmanager.hasplugin("xdist"):
         config.pluginmanager.register(_Workers(config), "parity-workers")

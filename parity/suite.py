@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from parity._errors import DivergenceError
+from parity.checks import chosen_by
 from parity.discovery import address
 from parity.harness import check
 from parity.pair import Pair
@@ -73,6 +74,7 @@ def run(pair: Pair, candidate: str, choices: Choices, examples: int | None = Non
 def explored(pair: Pair, candidate: str, choices: Choices, examples: int | None) -> Report:
     """The report of one candidate under pytest's choices, which also keep it for `--parity-report`."""
     count = choices.examples or examples or 25
+    named = f" --checks {choices.checks}" if choices.checks else ""
     report = check(
         pair,
         candidate=candidate,
@@ -80,8 +82,9 @@ def explored(pair: Pair, candidate: str, choices: Choices, examples: int | None)
         precision=choices.precision,
         device=choices.device,
         seed=choices.seed,
+        checks=chosen_by(choices.checks),
         reproduce=f"python -m parity check {address(pair)} --candidate {candidate} --examples {count} "
-        f"--precision {choices.precision} --device {choices.device} --seed {choices.seed}",
+        f"--precision {choices.precision} --device {choices.device} --seed {choices.seed}{named}",
     )
     choices.keep(report)
     return report

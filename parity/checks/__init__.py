@@ -17,7 +17,7 @@ from parity.checks.special import SPECIAL
 from parity.checks.trajectory import TRAJECTORY
 from parity.checks.transforms import TRANSFORMS
 
-__all__ = ["CHECKS", "Check", "named"]
+__all__ = ["CHECKS", "Check", "chosen_by", "named"]
 
 CHECKS: tuple[Check, ...] = (
     *(FORWARD, INPUT_GRAD, PARAM_GRAD, BUFFERS, LOOP, RANDOMNESS, INITIAL),
@@ -37,3 +37,22 @@ def named(names: tuple[str, ...]) -> tuple[Check, ...]:
             f"no check called {', '.join(map(repr, unknown))}; there are {', '.join(c.name for c in CHECKS)}"
         )
     return tuple(check for check in CHECKS if check.name in names)
+
+
+def chosen_by(text: str | None) -> tuple[str, ...] | None:
+    """The names that a command line gives: `all`, or names with commas between; None for nothing chosen.
+
+    Raises:
+      UsageError: a name that no check has.
+
+    Example:
+      >>> chosen_by("forward, sizes")
+      ('forward', 'sizes')
+    """
+    if text is None:
+        return None
+    if text == "all":
+        return tuple(check.name for check in CHECKS)
+    names = tuple(name.strip() for name in text.split(","))
+    named(names)
+    return names

@@ -24,7 +24,7 @@ def render(report: Report) -> str:
     lines += [_row(result) for result in report.results]
     if report.divergence is not None:
         lines.append(f"  where      {_where(report.divergence)}")
-    lines += [f"  why        {_why(cause)}" for cause in report.causes[:SHOWN_CAUSES]]
+        lines += [f"  why        {_why(cause)}" for cause in report.causes[:SHOWN_CAUSES]] or [_unexplained(report)]
     if not report.ok:
         lines += [f"  example    {report.example}"] if report.example else []
         lines += [f"  reproduce  {report.reproduce}"] if report.reproduce else []
@@ -67,6 +67,12 @@ def _where(divergence: Divergence) -> str:
     role = "introduced by" if divergence.introduced else "first seen at"
     name, path = divergence.reference or "the whole model", divergence.candidate or "the whole model"
     return f"{role} {name} (candidate: {path})"
+
+
+def _unexplained(report: Report) -> str:
+    """What stands in the place of a cause: how the error looks."""
+    pattern = report.divergence.pattern if report.divergence else ""
+    return f"  why        no known cause reproduces the candidate's numbers{f'; {pattern}' if pattern else ''}"
 
 
 def _why(cause: Cause) -> str:

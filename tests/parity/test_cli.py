@@ -1,0 +1,98 @@
+"""The `parity` command: exit codes, what it prints, what it writes, what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from parity._cli import main
+
+RIGHT, WRONG = "tests.parity.claims:RIGHT", "tests.parity.claims:WRONG"
+
+
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    """Exit code, output and errors of one command."""
+    monkeypatch.setattr("sys.argv", ["parity", *words])
+    with pytest.raises(SystemExit) as left:
+        main()
+    printed = capsys.readouterr()
+    code = left.value.code
+    return code if isinstance(code, int) else 0, printed.out, printed.err
+
+
+def test_pairs_are_listed_with_their_candidates_and_checks(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = call(monkeypatch, capsys, "list", "tests.parity.claims")
+    assert code == 0
+    assert out.splitlines() == [
+        "tests.parity.claims:RIGHT  candidates nnx  checks forward, param_grad",
+        "tests.parity.claims:WRONG  candidates nnx  checks forward, param_grad",
+    ]
+
+
+def test_a_right_pair_exits_with_0(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = call(monkeypatch, capsys, "check", RIGHT, "--examples", "2", "--checks", "forward, sizes")
+    assert code == 0
+    assert [line.split()[:2] for line in out.splitlines()] == [["parity", "right"], ["ok", "forward"], ["ok", "sizes"]]
+
+
+def test_a_wrong_pair_exits_with_1_and_says_what_where_why_and_how_to_see_it_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    files = "--json", str(tmp_path / "found.json"), "--html", str(tmp_path / "found.html")
+    code, out, _ = call(monkeypatch, capsys, "check", WRONG, "--examples", "2", *files)
+    assert code == 1
+    heads = [line.split()[0] for line in out.splitlines()]
+    assert heads[:4] == ["DIVERGENCE", "FAIL", "FAIL", "where"]
+    assert heads[-2:] == ["example", "reproduce"]
+    command = f"python -m parity check {WRONG} --examples 2 --precision float64 --device cpu --seed 0 --candidate nnx"
+    assert out.splitlines()[-1].endswith(command)
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert (found["pair"], found["ok"], found["reproduce"]) == ("wrong [nnx]", False, command)
+    assert {"pair", "ok", "device", "precision", "results", "divergence", "causes", "reproduce"} <= set(found)
+    assert "wrong [nnx]" in (tmp_path / "found.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ("check", "tests.parity.claims"),
+            (
+                "parity: 'tests.parity.claims': expected package.module:PAIR; "
+                "`parity list tests.parity.claims` shows the pairs of a module"
+            ),
+        ),
+        (
+            ("check", "tests.parity.claims:LEFT"),
+            "parity: tests.parity.claims has no pair called 'LEFT'; it has RIGHT, WRONG",
+        ),
+        (
+            ("check", "tests.nowhere:RIGHT"),
+            "parity: no module named 'tests.nowhere'; run where tests.nowhere can be imported",
+        ),
+        (("check", RIGHT, "--candidate", "linen"), "parity: pair 'right' has no candidate 'linen'; it has nnx"),
+        (
+            ("check", RIGHT, "--checks", "size"),
+            (
+                "parity: no check called 'size'; there are forward, input_grad, param_grad, buffers, loop, randomness, "
+                "initial, special, sizes, dtypes, second_order, trajectory, transforms"
+            ),
+        ),
+    ],
+)
+def test_what_cannot_be_used_exits_with_2_and_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], message: str
+) -> None:
+    assert call(monkeypatch, capsys, *words) == (2, "", message + "\n")
+
+
+def test_an_unknown_precision_is_a_usage_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = call(monkeypatch, capsys, "check", RIGHT, "--precision", "float8")
+    assert code == 2
+    assert "expected one of float64, float32, bfloat16, float16" in " ".join(err.replace("│", " ").split())

@@ -1,0 +1,62 @@
+"""The plugin in somebody's suite: cases per candidate, the command line's choices, the files of a session."""
+
+from __future__ import annotations
+
+import json
+from xml.etree import ElementTree
+
+import pytest
+
+SUITE = """
+import parity
+from tests.parity.claims import RIGHT, WRONG
+
+test_right = parity.as_test(RIGHT, examples=2)
+test_wrong = parity.as_test(WRONG, examples=2)
+
+@parity.given(WRONG, examples=2)
+def test_report(report):
+    assert not report.ok
+"""
+
+
+def test_a_suite_runs_its_pairs_and_writes_its_files(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_pairs=SUITE)
+    options = "-k", "parity", "-p", "no:cacheprovider", "--parity-report", "found", "--junitxml", "junit.xml"
+    run = pytester.runpytest_inprocess(*options)
+    run.assert_outcomes(passed=2, failed=1)
+    run.stdout.fnmatch_lines(
+        [
+            "*DIVERGENCE  wrong *nnx*  float64 on cpu, 1 example",
+            "*FAIL  forward *",
+            "*reproduce  python -m parity check tests.parity.claims:WRONG --candidate nnx --examples 2 *--seed 0",
+            "1 of 3 comparisons agree, 4 examples; largest relative errors:",
+        ]
+    )
+    found = json.loads((pytester.path / "found" / "parity.json").read_text())
+    assert [(report["pair"], report["ok"]) for report in found] == [
+        ("right [nnx]", True),
+        ("wrong [nnx]", False),
+        ("wrong [nnx]", False),
+    ]
+    assert (pytester.path / "found" / "summary.md").read_text().startswith("## Parity: 1 of 3 pairs agree\n")
+    assert "wrong [nnx]" in (pytester.path / "found" / "parity.html").read_text()
+    cases = ElementTree.parse(pytester.path / "junit.xml").iter("testcase")
+    names = {case.get("name"): {p.get("name") for p in case.iter("property")} for case in cases}
+    assert names["test_right[nnx]"] == {
+        f"parity.{check}.{number}"
+        for check in ("forward", "param_grad")
+        for number in ("max_relative_error", "tolerance")
+    }
+
+
+def test_the_command_line_chooses(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        test_pairs="import parity\nfrom tests.parity.claims import RIGHT\ntest_it = parity.as_test(RIGHT)"
+    )
+    chosen = "--parity-examples", "3", "--parity-precision", "float32", "--parity-seed", "7", "--parity-checks", "sizes"
+    run = pytester.runpytest_inprocess("-p", "no:cacheprovider", "--parity-report", "found", *chosen)
+    run.assert_outcomes(passed=1)
+    found = json.loads((pytester.path / "found" / "parity.json").read_text())
+    assert (found["examples"], found["precision"]) == (3, "float32")
+    assert [result["check"] for result in found["results"]] == ["sizes"]
