@@ -289,7 +289,7 @@ def _parameter_gradients(traced: Traced, twin: Twin) -> tuple[Arrays, Arrays]:
             total[path] = total[path] + value if path in total else value
     filled = {path for step in session.plan.steps for path in step.targets}
     own = {n for n, aliases in session.reference.parameter_names().items() if len(aliases) == 1}
-    back = session.plan.pullback({path: value for path, value in total.items() if path in filled})
+    back = session.plan.pullback({path: g for path, g in total.items() if path in filled}, traced.trial.state)
     observed = {n: value for n, value in back.items() if n in own and n.startswith(f"{name}.")}
     return {n: traced.reference.param_grads[n] for n in observed}, observed
 

@@ -20,10 +20,12 @@ from weight_bridge.bridge import convert, inspect, load, plan
 from weight_bridge.mapping import Ignore, Leave, Mapping, Pairing, Rule
 from weight_bridge.optimizer import convert_optimizer
 from weight_bridge.plan import Ignored, Plan, Step, Unfilled
+from weight_bridge.proving import Evidence, prove
 
 __all__ = [
     "CheckpointError",
     "ConversionError",
+    "Evidence",
     "Ignore",
     "Ignored",
     "Leave",
@@ -45,4 +47,5 @@ __all__ = [
     "inspect",
     "load",
     "plan",
+    "prove",
 ]

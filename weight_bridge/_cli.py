@@ -19,9 +19,10 @@ from weight_bridge.bridge import plan as make_plan
 from weight_bridge.checkpoint import Checkpoint, describe, open_checkpoint, open_module
 from weight_bridge.conversion import convert_file
 from weight_bridge.plan import Plan
+from weight_bridge.proving import prove as by_running
 from weight_bridge.reversion import revert_file
 from weight_bridge.source import source_module
-from weight_bridge.verify import verify as prove
+from weight_bridge.verify import verify as verify_files
 from weight_bridge.writers.staging import staged
 
 app = typer.Typer(
@@ -175,9 +176,14 @@ def revert(
 
 @app.command()
 def verify(
-    checkpoint: CheckpointPath,
-    converted: Annotated[Path, typer.Argument(metavar="CONVERTED", help="What convert wrote.")],
     target: TargetName,
+    checkpoint: Annotated[
+        str | None,
+        typer.Argument(metavar="CHECKPOINT", help="What was converted; with --prove, the source by default."),
+    ] = None,
+    converted: Annotated[
+        Path | None, typer.Argument(metavar="CONVERTED", help="What convert wrote; with --prove it may be left out.")
+    ] = None,
     source: SourceName = None,
     mapping: MappingFile = None,
     key: Key = None,
@@ -185,17 +191,40 @@ def verify(
     allow_missing: Missing = None,
     strict: Strict = False,
     dtype: CastTo = Dtype.keep,
+    by_gradients: Annotated[
+        bool, typer.Option("--prove", help="Run both models; gradients must agree leaf by leaf.")
+    ] = False,
+    inputs: Annotated[
+        str | None,
+        typer.Option("--inputs", help="package.module:callable of the inputs to run with, as torch has them."),
+    ] = None,
+    layout: Annotated[str | None, typer.Option("--layout", help="How the target's axes differ: NCHW->NHWC.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Prove an existing conversion against its checkpoint."""
-    opened, found = open_checkpoint(checkpoint, key=key), open_checkpoint(converted)
-    decided = _plan(opened, target, source, mapping, drop, allow_missing, strict, dtype)
-    with _progress("verifying", sum(spec.nbytes for step in decided.steps for spec in step.target_specs)) as progress:
-        proof = prove(decided, opened, found, progress=progress)
+    """Prove an existing conversion against its checkpoint; with --prove, the mapping itself by gradients."""
+    if by_gradients and source is None:
+        raise UsageError("--prove runs both models; say --source package.module:callable")
+    if not by_gradients and (checkpoint is None or converted is None):
+        raise UsageError("verify needs CHECKPOINT and CONVERTED, or --prove")
+    opened = _base(source or "", key) if checkpoint is None else open_checkpoint(checkpoint, key=key)
+    decided = _plan(opened, target, source, mapping, drop, allow_missing, strict and not by_gradients, dtype)
+    record: dict[str, Any] = {"ok": True, "checkpoint": opened.origin}
+    if by_gradients:
+        decided = by_running(decided, source, target, inputs=inputs, layout=layout)
+        record |= {"verdicts": decided.counts(), "notes": list(decided.notes)}
+    done = None
+    if converted is not None:
+        found = open_checkpoint(converted)
+        with _progress("verifying", sum(s.nbytes for step in decided.steps for s in step.target_specs)) as progress:
+            done = verify_files(decided, opened, found, progress=progress)
+        record |= {"converted": found.origin, **asdict(done)}
     if as_json:
-        _emit({"ok": True, "checkpoint": opened.origin, "converted": found.origin, **asdict(proof)})
+        _emit(record)
         return
-    typer.echo(f"{found.origin} is what {opened.origin} converts to: {proof}")
+    if by_gradients:
+        typer.echo(str(decided))
+    if done is not None:
+        typer.echo(f"{record['converted']} is what {opened.origin} converts to: {done}")
 
 
 def _plan(

@@ -66,6 +66,7 @@ class Opaque:
         self._found: tuple[Array, ...] | None = None
 
     def result(self, number: int, region: Region) -> Array:
+        """Returns a region of one of the results."""
         if self._found is None:
             self._found = self._transform.apply(tuple(part.whole() for part in self._parts))
         return self._found[number][(..., *region)]
