@@ -41,6 +41,8 @@ def _scaled(power: float, of: str) -> Special:
     return scaled
 
 
+SUBNORMAL = "subnormal"
+
 REAL: Mapping[str, Special] = MappingProxyType(
     {
         "zeros": lambda x, precision: np.zeros_like(x),
@@ -50,7 +52,7 @@ REAL: Mapping[str, Special] = MappingProxyType(
         "saturated": lambda x, precision: x * 1e4,
         "huge": _scaled(0.25, "max"),
         "tiny": _scaled(0.25, "tiny"),
-        "subnormal": lambda x, precision: _scaled(1.0, "tiny")(x, precision) * 2.0**-8,
+        SUBNORMAL: lambda x, precision: _scaled(1.0, "tiny")(x, precision) * 2.0**-8,
         "NaN": _ends(np.nan, np.nan),
         "infinity": _ends(np.inf, -np.inf),
     }
@@ -62,7 +64,7 @@ LIMITED: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """Which of `REAL` keep the other kinds of floating input what they are."""
 
-WITHOUT_GRADIENT = frozenset({"NaN", "infinity", "subnormal"})
+WITHOUT_GRADIENT = frozenset({"NaN", "infinity", SUBNORMAL})
 """Where only outputs are compared: a gradient at a NaN has no right value, and XLA takes subnormals for zeros."""
 
 LARGE = frozenset({"saturated", "huge", "NaN", "infinity"})

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 import torch
+from flax import nnx
 from torch import nn
 
 from tests.parity.checks.ports import Dropping, DroppingPort, Net, Normed, NormedPort, Port, examined, result, tried
@@ -123,3 +124,30 @@ def test_attention_has_second_derivatives() -> None:
 
     found = result("second_order", tried(Reference(), Module()))
     assert found.ok, found
+
+
+def test_a_second_derivative_that_torch_gets_wrong_is_noted() -> None:
+    class Directed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.length, self.direction = nn.Parameter(torch.rand(7, 1)), nn.Parameter(torch.rand(7, 5))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            weight = torch._weight_norm(self.direction, self.length, 0)  # what nn.utils.weight_norm calls
+            return torch.tanh(x @ weight.T)
+
+    class DirectedPort(nnx.Module):
+        def __init__(self) -> None:
+            self.length, self.direction = nnx.Param(jnp.ones((7, 1))), nnx.Param(jnp.ones((7, 5)))
+
+        def __call__(self, x: jax.Array) -> jax.Array:
+            norm = jnp.sqrt(jnp.sum(self.direction[...] ** 2, 1, keepdims=True))
+            return jnp.tanh(x @ (self.length[...] * self.direction[...] / norm).T)
+
+    found = examined("second_order", tried(Directed(), DirectedPort()))
+    (note,) = {note.text for note in found.notes}
+    assert note == (
+        "second_order: not judged: the reference's Hessian product at direction is not how its own numbers change"
+    )
+    assert found.results[0].ok
+    assert found.results[0].leaves > 3
