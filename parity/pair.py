@@ -43,6 +43,8 @@ class Pair:
       layout: see `parity.compare`.
       modes: which of evaluation and training mode are compared.
       checks: names of checks.
+      exempt: name of a check → why the claim does not hold for it; it is not run even where all are asked for,
+        and its reason stands in the report.
       weights: (fresh reference state, rng) → the state of one example.
       overrides: wider bounds, each with a reason.
       mapping: rules for the weight bridge, only where inference cannot know.
@@ -61,6 +63,7 @@ class Pair:
     layout: str | Mapping[str, str] | Layouts | None = None
     modes: tuple[Mode, ...] = ("eval", "train")
     checks: tuple[str, ...] = DEFAULT_CHECKS
+    exempt: Mapping[str, str] = field(default_factory=dict[str, str])
     weights: Weights = perturb
     overrides: tuple[Override, ...] = ()
     mapping: Any = None
@@ -74,6 +77,11 @@ class Pair:
             )
         if not self.modes or set(self.modes) - {"eval", "train"}:
             raise UsageError(f"pair {self.name!r}: modes {self.modes!r}, expected 'eval', 'train' or both")
+        unexplained = [name for name, reason in self.exempt.items() if len(reason.split()) < 2]
+        if unexplained:
+            raise UsageError(
+                f"pair {self.name!r}: exempt from {', '.join(unexplained)} without a reason; say it in words"
+            )
         object.__setattr__(self, "candidates", MappingProxyType(dict(self.candidates)))
 
     def candidate(self, name: str | None = None) -> tuple[str, Callable[[Any], Any]]:

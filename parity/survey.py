@@ -68,7 +68,8 @@ class Survey:
 
     def __init__(self, pair: Pair) -> None:
         self._pair = pair
-        self._checks = named(pair.checks)
+        named(tuple(pair.exempt))
+        self._checks = named(tuple(name for name in pair.checks if name not in pair.exempt))
         self._worst: dict[str, Result] = {}
         self._visits: Counter[str] = Counter()
         self._said: defaultdict[Note, Counter[str]] = defaultdict(Counter)
@@ -115,6 +116,7 @@ class Survey:
     def _notes(self, results: list[Result]) -> list[str]:
         """Overrides in force, checks without anything to judge, remarks, refused examples."""
         notes = [str(override) for override in self._pair.overrides]
+        notes += [f"{name} not claimed: {why}" for name, why in self._pair.exempt.items() if name in self._pair.checks]
         notes += [f"{result.check} found nothing to compare" for result in results if not result.leaves]
         notes += [note.text for note, cases in self._said.items() if not note.always or self._always(cases)]
         if self._refused:

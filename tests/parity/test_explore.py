@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import strategies as st
 
-from parity import Override, Pair, StructureMismatch, check, distinct, real
+from parity import Override, Pair, StructureMismatch, UsageError, check, distinct, real
 from parity.explore import Budget, cases, open_session
 from tests.parity.checks.ports import Net, Port
 
@@ -135,3 +135,13 @@ def test_a_gradient_that_is_always_zero_is_noted() -> None:
     report = check(_pair(reference=lambda c: Dead(), candidates={"nnx": lambda c: DeadPort()}), examples=4)
     assert report.ok, report
     assert "vacuous: param_grad of second.bias is zero in every example, eval mode" in report.notes
+
+
+def test_a_check_that_a_pair_does_not_claim_is_not_run_and_the_reason_is_shown() -> None:
+    report = check(_pair(exempt={"sizes": "rows come in threes"}), examples=1, checks=("forward", "sizes"))
+    assert [result.check for result in report.results] == ["forward"]
+    assert report.notes == ("sizes not claimed: rows come in threes",)
+    with pytest.raises(UsageError, match=r"pair 'net': exempt from sizes without a reason; say it in words"):
+        _pair(exempt={"sizes": ""})
+    with pytest.raises(UsageError, match="no check called 'size'"):
+        check(_pair(exempt={"size": "rows come in threes"}), examples=1)

@@ -172,7 +172,7 @@ class Chunks(nnx.Module):
         self.head = nnx.Linear(config.hidden, config.outputs, rngs=rngs)
 
     def __call__(self, x: Array) -> Array:  # (B, 2T, inputs) -> (B, 2T, outputs)
-        early, late = jnp.split(x, 2, 1)
+        early, late = jnp.array_split(x, 2, 1)
         first, state = self.rnn(early)
         second, _ = self.rnn(late, self.hand_over(state))
         return self.head(jnp.concatenate([first, second], 1))

@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from models.catalogue.normalisation.rows_nnx import Unit
+
 if TYPE_CHECKING:
     from jax import Array
 
@@ -91,11 +93,11 @@ class Mixture(nnx.Module):
     """A router, experts, and the penalty for uneven routing."""
 
     def __init__(self, config: RoutingConfig, *, rngs: nnx.Rngs) -> None:
+        self.unit = Unit()
         self.router = Router(config, rngs=rngs)
         self.experts = Experts(config, rngs=rngs)
         self.balance = Balance()
 
     def __call__(self, x: Array, keep: Array) -> tuple[Array, Array]:  # (N, width), (N,)
-        length = jnp.maximum(jnp.linalg.norm(x, axis=-1, keepdims=True), 1e-12)
-        weights = self.router(x / length)
+        weights = self.router(self.unit(x))
         return self.experts(x, weights), self.balance(weights, keep)
