@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
@@ -113,6 +114,9 @@ def convert(
     source: SourceName = None,
     mapping: MappingFile = None,
     file_format: Annotated[Format, typer.Option("--format", help="Kind of output.")] = Format.safetensors,
+    max_shard_size: Annotated[
+        str, typer.Option("--max-shard-size", help="Larger safetensors in a folder become several files: 500MB, 5GB.")
+    ] = "5GB",
     dtype: CastTo = Dtype.keep,
     drop: Drop = None,
     allow_missing: Missing = None,
@@ -126,9 +130,8 @@ def convert(
     decided = _plan(opened, target, source, mapping, drop, allow_missing, strict, dtype)
     total = 2 * sum(spec.nbytes for step in decided.steps for spec in step.target_specs)
     with _progress("converting", total) as progress:
-        receipt = convert_file(
-            decided, opened, out, file_format=file_format.value, allow_nan=allow_nan, progress=progress
-        )
+        options: dict[str, Any] = {"file_format": file_format.value, "shard": _bytes(max_shard_size)}
+        receipt = convert_file(decided, opened, out, **options, allow_nan=allow_nan, progress=progress)
     for loss in receipt.losses:
         _say(f"warning: {loss}")
     notes = [f"ignored {entry.name}: {entry.reason}" for entry in decided.ignored]
@@ -247,6 +250,14 @@ def _plan(
         strict=strict,
         dtype=None if dtype is Dtype.keep else dtype.value,
     )
+
+
+def _bytes(size: str) -> int:
+    """A size such as 500MB or 5GB, in powers of 1000 as disks have it."""
+    found = re.fullmatch(r"(\d+)\s*([KMGT]?)B?", size.strip().upper())
+    if not found or not int(found[1]):
+        raise UsageError(f"--max-shard-size {size}: expected a size such as 500MB or 5GB")
+    return int(found[1]) * 1000 ** " KMGT".index(found[2] or " ")
 
 
 def _base(source: str, key: str | None) -> Checkpoint:

@@ -19,7 +19,7 @@ from weight_bridge.names import align
 from weight_bridge.pairing import Match, Question, Tie, pair
 from weight_bridge.stacking import stacked
 from weight_bridge.structure import Layer, Target
-from weight_bridge.units import Tensors, Unit, cut, source_tensors, target_tensors
+from weight_bridge.units import Side, Tensors, Unit, cut, source_tensors, target_tensors
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,13 @@ class Inference:
     Args:
       rules: one per tensor or group of tensors, concrete.
       problems: what was refused, one line each.
-      explained: names and paths that the problems already account for.
+      explained: names of the source and paths of the target that the problems already account for, with their side.
       notes: what the rules do not show and a port has to heed.
     """
 
     rules: tuple[Rule, ...]
     problems: tuple[str, ...]
-    explained: frozenset[str]
+    explained: frozenset[tuple[Side, str]]
     notes: tuple[str, ...]
 
 
@@ -47,7 +47,7 @@ class _Open:
     targets: list[Unit]
     matches: list[Match] = field(default_factory=list[Match])
     problems: list[str] = field(default_factory=list[str])
-    explained: dict[str, None] = field(default_factory=dict[str, None])
+    explained: dict[tuple[Side, str], None] = field(default_factory=dict[tuple[Side, str], None])
     compounds: tuple[list[Unit], list[Unit]] = ([], [])
     ties: list[Tie] = field(default_factory=list[Tie])
     questions: list[Question] = field(default_factory=list[Question])
@@ -62,8 +62,8 @@ class _Open:
 
     def are_open(self, *units: Unit) -> bool:
         """Whether none of some units is settled or explained."""
-        free = {name for unit in (*self.sources, *self.targets) for name in unit.names} - set(self.explained)
-        return all(name in free for unit in units for name in unit.names)
+        free = {key for unit in (*self.sources, *self.targets) for key in _keys(unit)} - set(self.explained)
+        return all(key in free for unit in units for key in _keys(unit))
 
     def has_open(self, unit: Unit) -> bool:
         """Whether a unit, or one that it was gathered from, is neither settled nor explained."""
@@ -73,7 +73,7 @@ class _Open:
         """Adds a problem that accounts for everything in some units."""
         if line not in self.problems:
             self.problems.append(line)
-        self.explained.update(dict.fromkeys(name for unit in units for name in unit.names))
+        self.explained.update(dict.fromkeys(key for unit in units for key in _keys(unit)))
 
 
 def infer(
@@ -100,7 +100,9 @@ def infer(
     """
     names, wanted = tuple(names), set(paths)
     if (adapters := refusals.adapters(names)) is not None:
-        return Inference((), (adapters[0],), frozenset({*adapters[1], *wanted}), ())
+        told: set[tuple[Side, str]] = {("source", name) for name in adapters[1]}
+        told |= {("target", path) for path in wanted}
+        return Inference((), (adapters[0],), frozenset(told), ())
     theirs = regrouped(target_tensors(target, (leaf for leaf in target.leaves if leaf.path in wanted)))
     kept = frozenset(label for members in theirs.owners.values() for label in members)
     ours = effective(source_tensors(checkpoint, layers, names), kept)
@@ -121,6 +123,11 @@ def infer(
     _explain(rest, ours, theirs)
     rules = [rule for found in rest.matches for rule in _rules(found)]
     return Inference(tuple(rules), tuple(rest.problems), frozenset(rest.explained), _notes(rest.matches))
+
+
+def _keys(unit: Unit) -> list[tuple[Side, str]]:
+    """What a unit holds; a name of the source may be a path of the target."""
+    return [(unit.side, name) for name in unit.names]
 
 
 def _consumed(found: Match) -> list[Unit]:
@@ -202,7 +209,7 @@ def _explain(rest: _Open, ours: Tensors, theirs: Tensors) -> None:
                 if mine
                 else refusals.of_leaf(unit.owner, member.label, theirs.layer(unit.owner))
             )
-            if line and member.key not in rest.explained:
+            if line and (unit.side, member.key) not in rest.explained:
                 rest.refuse(f"{member.key}: {line}", unit)
 
 

@@ -102,10 +102,17 @@ def align(source: Tokens, target: Tokens) -> Alignment:
       >>> align(("bert", "layers", "3", "q"), ("layers", "3", "q"))
       Alignment(cost=1.0, numbers=((2, 1),), exchanged=False)
     """
-    return _align(_skeleton(source), _skeleton(target))
+    return _align(skeleton(source), skeleton(target))
 
 
-def _skeleton(name: Tokens) -> Tokens:
+@lru_cache(maxsize=65536)
+def skeleton(name: Tokens) -> Tokens:
+    """Returns a name with `#` for every number.
+
+    Example:
+      >>> skeleton(("layers", "3", "q"))
+      ('layers', '#', 'q')
+    """
     return tuple("#" if token.isdigit() else token for token in name)
 
 

@@ -7,12 +7,12 @@ candidates is not decided by elimination or order, it is refused.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from weight_bridge._errors import Misfit, Undecided
 from weight_bridge.conventions import Draft, draft
-from weight_bridge.names import Alignment, Tokens, align
+from weight_bridge.names import Alignment, Tokens, align, skeleton
 from weight_bridge.units import Unit
 
 # A number faces another; its like in a part of the sequence; one of its rank; its like in a sequence that differs.
@@ -83,21 +83,9 @@ def pair(sources: Sequence[Unit], targets: Sequence[Unit]) -> Pairs:
     Returns:
       Matches, ties and open questions.
     """
-    ours, theirs = Numbering(sources), Numbering(targets)
-    fits = _Fits()
+    near = _Distances(sources, targets)
     questions: list[Question] = []
-    costs: dict[int, dict[int, Distance]] = {}
-    by_bucket: dict[object, list[int]] = defaultdict(list)
-    for i, source in enumerate(sources):
-        by_bucket[source.bucket].append(i)
-    for j, target in enumerate(targets):
-        costs[j] = {}
-        for i in by_bucket[target.bucket]:
-            if fits.fit(sources[i], target):
-                way = align(sources[i].tokens, target.tokens)
-                numbers = sum(_number_cost(ours, theirs, sources[i], target, place) for place in way.numbers)
-                roles = 0.4 * (set(sources[i].members) != set(target.members))
-                costs[j][i] = Distance(way.cost + numbers + roles, way, numbers)
+    costs = near.costs()
     matches, ties = _mutual(sources, targets, costs)
     settled: list[Match] = []
     for i, j in matches:
@@ -106,7 +94,7 @@ def pair(sources: Sequence[Unit], targets: Sequence[Unit]) -> Pairs:
         except Undecided as open_question:
             questions.append(Question(sources[i], targets[j], str(open_question)))
             continue
-        alone = len(costs[j]) == 1 and sum(i in row for row in costs.values()) == 1
+        alone = near.choices[j] == near.rivals[i] == 1
         solid, why = _told(costs[j][i], alone=alone)
         settled.append(Match(sources[i], targets[j], drafts, solid, why))
     return Pairs(tuple(settled), ties, tuple(questions))
@@ -137,6 +125,104 @@ class Numbering:
     def alike(self, unit: Unit, place: int) -> list[int]:
         """Returns the numbers there of units of the same rank, in order."""
         return self._alike[unit.tokens[:place], self._kind(unit)]
+
+
+class _Kin:
+    """Units whose names differ in numbers alone, and of which one fits wherever another does."""
+
+    def __init__(self, units: Sequence[Unit], numbering: Numbering) -> None:
+        self._units, self._numbering = units, numbering
+        self.members: list[int] = []
+        self._places: dict[int, dict[Tokens, dict[int, list[int]]]] = {}
+
+    @property
+    def first(self) -> Unit:
+        """One of them."""
+        return self._units[self.members[0]]
+
+    def like(self, place: int, other: Unit, there: int, theirs: Numbering) -> Iterator[int]:
+        """Yields those whose number at a place corresponds to another unit's."""
+        if place not in self._places:
+            found: dict[Tokens, dict[int, list[int]]] = {}
+            for index in self.members:
+                words = self._units[index].tokens
+                found.setdefault(words[:place], {}).setdefault(int(words[place]), []).append(index)
+            self._places[place] = found
+        for by_number in self._places[place].values():
+            unit = self._units[next(iter(by_number.values()))[0]]
+            number = _counterpart(self._numbering, theirs, unit, other, (place, there))
+            yield from by_number.get(number, ())
+
+
+class _Distances:
+    """Distances between units that fit, without those between numbers that are not each other's where others are."""
+
+    def __init__(self, sources: Sequence[Unit], targets: Sequence[Unit]) -> None:
+        self._sources, self._targets = sources, targets
+        self._ours, self._theirs = Numbering(sources), Numbering(targets)
+        self._pairs = [*self._fitting()]
+        self.choices = [0] * len(targets)  # how many sources fit a target
+        self.rivals = [0] * len(sources)  # how many targets fit a source
+        for mine, kin, _ in self._pairs:
+            for j in kin.members:
+                self.choices[j] += len(mine.members)
+            for i in mine.members:
+                self.rivals[i] += len(kin.members)
+
+    def costs(self) -> dict[int, dict[int, Distance]]:
+        """Returns target → source → distance, complete where it could be the least of its row or column."""
+        found: dict[int, dict[int, Distance]] = {j: {} for j in range(len(self._targets))}
+        for mine, kin, way in self._pairs:
+            for j in kin.members:
+                for i in mine.like(*self._first(way, j)) if way.numbers else mine.members:
+                    distance = self._distance(i, j, way)
+                    if distance.numbers < _OTHER:
+                        found[j][i] = distance
+        rows = {j for j, row in found.items() if not any(one.cost < _OTHER for one in row.values())}
+        reached = {i for row in found.values() for i, one in row.items() if one.cost < _OTHER}
+        for mine, kin, way in self._pairs:
+            for j in kin.members:
+                missing = mine.members if j in rows else [i for i in mine.members if i not in reached]
+                found[j].update((i, self._distance(i, j, way)) for i in missing)
+        return found
+
+    def _first(self, way: Alignment, j: int) -> tuple[int, Unit, int, Numbering]:
+        """Where the outermost numbers of two names face each other."""
+        return way.numbers[0][0], self._targets[j], way.numbers[0][1], self._theirs
+
+    def _distance(self, i: int, j: int, way: Alignment) -> Distance:
+        source, target = self._sources[i], self._targets[j]
+        numbers = sum(_number_cost(self._ours, self._theirs, source, target, place) for place in way.numbers)
+        roles = 0.4 * (set(source.members) != set(target.members))
+        return Distance(way.cost + numbers + roles, way, numbers)
+
+    def _fitting(self) -> Iterator[tuple[_Kin, _Kin, Alignment]]:
+        """Kin that fit, with the alignment that all their names have."""
+        fits = _Fits()
+        ours, theirs = _kin(self._sources, self._ours), _kin(self._targets, self._theirs)
+        for bucket, kins in theirs.items():
+            for kin in kins:
+                for mine in ours.get(bucket, ()):
+                    if fits.fit(mine.first, kin.first):
+                        yield mine, kin, align(mine.first.tokens, kin.first.tokens)
+
+
+def _kin(units: Sequence[Unit], numbering: Numbering) -> dict[object, list[_Kin]]:
+    """Units by what may correspond at all, then by kinship."""
+    found: dict[object, dict[object, _Kin]] = {}
+    for index, unit in enumerate(units):
+        kins = found.setdefault(unit.bucket, {})
+        kins.setdefault((skeleton(unit.tokens), unit.signature), _Kin(units, numbering)).members.append(index)
+    return {bucket: [*kins.values()] for bucket, kins in found.items()}
+
+
+def _counterpart(ours: Numbering, theirs: Numbering, source: Unit, target: Unit, place: tuple[int, int]) -> int:
+    """The number in the source's sequence that corresponds to the target's."""
+    i, j = place
+    right = int(target.tokens[j])
+    here, there = ours.alike(source, i), theirs.alike(target, j)
+    same = ours.everyone(source, i) == theirs.everyone(target, j) or here == there or len(here) != len(there)
+    return right if same else here[there.index(right)]
 
 
 def _number_cost(ours: Numbering, theirs: Numbering, source: Unit, target: Unit, place: tuple[int, int]) -> float:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from collections.abc import Mapping as AnyMapping
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from weight_bridge import infer
@@ -11,6 +11,7 @@ from weight_bridge._dtypes import kind
 from weight_bridge._errors import MisfitError, PlanError
 from weight_bridge.checkpoint import Checkpoint
 from weight_bridge.conventions.derivable import derivable
+from weight_bridge.joint import Each
 from weight_bridge.mapping import Mapping, Rule, fill, match, pattern_matches
 from weight_bridge.names import tokens
 from weight_bridge.plan import Ignored, Plan, Step, Unfilled, natural
@@ -45,18 +46,22 @@ class _Draft:
     allowance: Allowance
     steps: list[Step] = field(default_factory=list[Step])
     problems: list[str] = field(default_factory=list[str])
-    explained: set[str] = field(default_factory=set[str])
 
     def __post_init__(self) -> None:
         self.leaves = {leaf.path: leaf for leaf in self.target.leaves}
+        # Those of steps, and those that a problem accounts for.
+        self.used: set[str] = set()
+        self.filled: set[str] = set()
 
-    @property
-    def used(self) -> set[str]:
-        return {name for step in self.steps for name in step.sources} | self.explained
+    def add(self, step: Step) -> None:
+        """Adds a step, which settles its tensors and leaves."""
+        self.steps.append(step)
+        self.settle(step.sources, step.targets)
 
-    @property
-    def filled(self) -> set[str]:
-        return {path for step in self.steps for path in step.targets} | self.explained
+    def settle(self, names: Iterable[str], paths: Iterable[str]) -> None:
+        """Marks tensors and leaves of which no more needs to be said."""
+        self.used.update(names)
+        self.filled.update(paths)
 
 
 def make_plan(
@@ -82,11 +87,13 @@ def make_plan(
         _expand(draft, rule)
     ignored = [Ignored(n, e.reason) for e in mapping.ignore for n in checkpoint.tensors if pattern_matches(e.source, n)]
     unfilled = [Unfilled(p, e.reason) for e in mapping.leave for p in draft.leaves if pattern_matches(e.target, p)]
-    names = [n for n in checkpoint.tensors if n not in draft.used | {entry.name for entry in ignored}]
-    paths = [p for p in draft.leaves if p not in draft.filled | {entry.path for entry in unfilled}]
+    settled = draft.used | {entry.name for entry in ignored}, draft.filled | {entry.path for entry in unfilled}
+    names = [name for name in checkpoint.tensors if name not in settled[0]]
+    paths = [path for path in draft.leaves if path not in settled[1]]
     inferred = infer.infer(checkpoint, target, mapping, layers, names=names, paths=paths)
     draft.problems += inferred.problems
-    draft.explained |= inferred.explained
+    explained = {side: [key for its, key in inferred.explained if its == side] for side in ("source", "target")}
+    draft.settle(explained["source"], explained["target"])
     for rule in inferred.rules:
         _add(draft, rule.source, rule.target, rule)
     told = {entry.name: entry.reason for entry in ignored}
@@ -139,14 +146,15 @@ def _add(draft: _Draft, names: tuple[str, ...], paths: tuple[str, ...], rule: Ru
     ]
     draft.problems += wrong
     if wrong:
-        draft.explained |= {*names, *paths}
+        draft.settle(names, paths)
         return
     transform = rule.transform
     if draft.allowance.dtype and all(kind(spec.dtype) == "float" for spec in results):
-        casts = len(results) == 1 and results[0].dtype != draft.allowance.dtype
-        transform = chain(transform, Cast(draft.allowance.dtype)) if casts else transform
+        cast = Cast(draft.allowance.dtype)
+        casts = any(spec.dtype != cast.dtype for spec in results)
+        transform = chain(transform, cast if len(results) == 1 else Each(cast)) if casts else transform
         results = transform.infer(specs)
-    draft.steps.append(Step(names, paths, transform, rule.verdict, rule.why, specs, results))
+    draft.add(Step(names, paths, transform, rule.verdict, rule.why, specs, results))
 
 
 def _unlike(leaf: Leaf, names: tuple[str, ...], spec: Spec) -> str | None:

@@ -10,6 +10,7 @@ import numpy as np
 from weight_bridge._dtypes import numpy_dtype
 from weight_bridge.blocks import Region, chunks, compact, parallel, pieces, same_bits, same_part
 from weight_bridge.casts import CastLoss, cast_loss, summed
+from weight_bridge.joint import Each
 from weight_bridge.plan import Step
 from weight_bridge.spec import Array, Spec
 from weight_bridge.transforms import Cast, Chain, Transform, chain
@@ -87,4 +88,5 @@ def results(step: Step, arrays: Mapping[str, Array]) -> list[Result]:
 def _without_cast(transform: Transform) -> tuple[Transform, Cast | None]:
     """A transform without the cast at its end, and that cast."""
     parts = transform.parts if isinstance(transform, Chain) else (transform,)
-    return (chain(*parts[:-1]), parts[-1]) if isinstance(parts[-1], Cast) else (transform, None)
+    last = parts[-1].part if isinstance(parts[-1], Each) else parts[-1]
+    return (chain(*parts[:-1]), last) if isinstance(last, Cast) else (transform, None)

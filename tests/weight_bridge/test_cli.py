@@ -93,6 +93,15 @@ def test_convert_verify_revert(run: Run, checkpoint: Path, tmp_path: Path, targe
         assert all(again[name].tobytes() == tensor.numpy().tobytes() for name, tensor in state.items())
 
 
+def test_a_folder_takes_shards_of_a_size(run: Run, checkpoint: Path, tmp_path: Path) -> None:
+    words = ("convert", checkpoint, tmp_path / "out", "--target", TARGET, "--max-shard-size")
+    assert run(*words, "1KB")[0] == 0
+    assert len([*(tmp_path / "out").glob("model-*-of-00002.safetensors")]) == 2
+    assert run("verify", checkpoint, tmp_path / "out", "--target", TARGET)[0] == 0
+    wrong = "usage error: --max-shard-size 5 potatoes: expected a size such as 500MB or 5GB\n"
+    assert run(*words, "5 potatoes") == (2, "", wrong)
+
+
 def test_json_goes_to_stdout_alone(run: Run, checkpoint: Path, tmp_path: Path) -> None:
     arguments = ("convert", checkpoint, tmp_path / "x.safetensors", "--target", TARGET, "--dtype", "bfloat16", "--json")
     code, out, err = run(*arguments)
