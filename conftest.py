@@ -25,6 +25,10 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent / ".jax_cache"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.05")
 
+# Most programs of the suite run once or twice on a few numbers, so that XLA's optimisations cost more than they save.
+# What `parity` compiles in a deployed precision is optimised all the same.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+
 # default: fresh draws at each run, failures remembered, so that daily work keeps exploring.
 # ci:      the same draws at each run, so that red or green is a property of the commit; `make test` uses it.
 # explore: many fresh draws; `make explore` uses it, and CI once a week.

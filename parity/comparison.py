@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal
 
@@ -36,6 +36,7 @@ class Comparison:
       dead: the leaf was so small beside its siblings that their scale was used.
       problem: what makes the numbers incomparable, or None.
       kind: what was compared, or what kept it from being compared.
+      measure: counts ulps and lists the worst elements, where that has been put off; see `measured`.
     """
 
     name: str
@@ -50,6 +51,11 @@ class Comparison:
     dead: bool = False
     problem: str | None = None
     kind: Kind = "numbers"
+    measure: Callable[[Comparison], Comparison] | None = field(default=None, repr=False, compare=False)
+
+    def measured(self) -> Comparison:
+        """The comparison with its ulps, their histogram and the worst elements, which cost more than the error."""
+        return self if self.measure is None else self.measure(self)
 
     @property
     def where(self) -> str:
@@ -58,7 +64,12 @@ class Comparison:
 
 
 def compare_all(
-    reference: Arrays, candidate: Arrays, precision: Precision, parents: Mapping[str, float] = MappingProxyType({})
+    reference: Arrays,
+    candidate: Arrays,
+    precision: Precision,
+    parents: Mapping[str, float] = MappingProxyType({}),
+    *,
+    measure: bool = True,
 ) -> tuple[Comparison, ...]:
     """Compares leaves of the same name; a leaf on one side only is a problem of its own.
 
@@ -67,6 +78,7 @@ def compare_all(
       candidate: what is judged.
       precision: the format whose ulp is counted.
       parents: by leaf name, a scale beside which the leaf may be cancellation noise, if larger than its siblings'.
+      measure: count ulps now; without, `measured` of a comparison does so.
 
     Returns:
       One comparison per leaf name of either side, in the reference's order.
@@ -74,7 +86,8 @@ def compare_all(
     scale = max((scale_of(array) for array in reference.values()), default=0.0)
     names = [*reference, *(name for name in candidate if name not in reference)]
     scales = {name: max(scale, parents.get(name, 0.0)) for name in names}
-    return tuple(_one(name, reference.get(name), candidate.get(name), scales[name], precision) for name in names)
+    found = (_one(name, reference.get(name), candidate.get(name), scales[name], precision) for name in names)
+    return tuple(comparison.measured() if measure else comparison for comparison in found)
 
 
 def scale_of(array: np.ndarray) -> float:
@@ -110,7 +123,7 @@ def _one(
 
 
 def _finite(name: str, expected: np.ndarray, got: np.ndarray, siblings: float, precision: Precision) -> Comparison:
-    """Relative error and ulps over the finite elements."""
+    """Relative error over the finite elements; ulps when asked."""
     finite = np.isfinite(expected)
     smallest_normal = np.finfo(np.float64 if precision == "float64" else np.float32).tiny
     # XLA flushes subnormal numbers to zero and torch keeps them: below the smallest normal number, all are equal.
@@ -127,12 +140,20 @@ def _finite(name: str, expected: np.ndarray, got: np.ndarray, siblings: float, p
         error = float(difference.max()) / scale
         if not dead and magnitude.any():
             error = max(error, float(np.linalg.norm(difference / scale) / np.linalg.norm(magnitude / scale)))
-    with np.errstate(over="ignore"):  # of a reference that is zero
-        spacing = 2 * UNIT_ROUNDOFF[precision] * 2.0 ** np.floor(np.log2(np.maximum(magnitude, smallest_normal)))
-        ulps = np.minimum(difference / spacing, MOST_ULPS)
-    top = _top(expected, got, difference)
-    quantile = float(np.quantile(ulps, 0.99))
-    return Comparison(name, error, float(ulps.max()), quantile, *top[0], _histogram(ulps), top, dead)
+    at = np.unravel_index(int(difference.argmax()), expected.shape)
+    worst = tuple(int(i) for i in at)
+    values = float(expected[worst].real), float(got[worst].real)
+
+    def measure(comparison: Comparison) -> Comparison:
+        with np.errstate(over="ignore"):  # of a reference that is zero
+            spacing = 2 * UNIT_ROUNDOFF[precision] * 2.0 ** np.floor(np.log2(np.maximum(magnitude, smallest_normal)))
+            ulps = np.minimum(difference / spacing, MOST_ULPS)
+        quantile = float(np.quantile(ulps, 0.99))
+        top = _top(expected, got, difference)
+        numbers = {"ulp": float(ulps.max()), "ulp_quantile": quantile, "histogram": _histogram(ulps), "top": top}
+        return replace(comparison, **numbers, measure=None)
+
+    return Comparison(name, error, 0.0, 0.0, worst, *values, dead=dead, measure=measure)
 
 
 def _histogram(ulps: np.ndarray) -> tuple[int, ...]:

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.database import DirectoryBasedExampleDatabase, ExampleDatabase
 
 from parity._errors import StructureMismatch
+from parity.backends import Call, candidate_program
 from parity.backends.construction import constructed
 from parity.formats import Precision
+from parity.layout import Layouts
 from parity.pair import Pair
 from parity.record import Example
 from parity.session import Session
@@ -141,10 +143,19 @@ def open_session(pair: Pair, candidate: str, case: Case, example: Example) -> Se
         if session.candidate.leaves() <= session.filled():
             return session
         return Session.of_pair(pair, label, reference, build(case.config), example.inputs, case.config)
+    if refused is not None and also is None:
+        _, also = _built(lambda: _described(model, pair, example))
     if refused is not None and also is not None:
         return None
     side, refusal = ("reference", refused) if refused is not None else ("candidate", also)
     raise StructureMismatch(f"only the {side} refuses {case.config!r}: {type(refusal).__name__}: {refusal}")
+
+
+def _described(model: Any, pair: Pair, example: Example) -> frozenset[str]:
+    """The leaves of a candidate, which is where a model that is built by its first call refuses a configuration."""
+    layouts = Layouts.of(pair.layout)
+    inputs = tuple(layouts.to_candidate(f"input[{i}]", value) for i, value in enumerate(example.inputs))
+    return candidate_program(model, inputs, Call(pair.method, pair.output)).leaves()
 
 
 def _built(build: Callable[[], Any]) -> tuple[Any, Exception | None]:

@@ -125,7 +125,7 @@ def compared(
     parents: Mapping[str, float] = MappingProxyType({}),
 ) -> Iterator[Judgement]:
     """Judges every leaf of two sets of arrays; see `settled` and `compare_all`."""
-    for comparison in compare_all(truth, got, precision, parents):
+    for comparison in compare_all(truth, got, precision, parents, measure=False):
         limit = bound_of(comparison.name)
         yield settled(check, mode, comparison, limit, precision, lambda c=comparison, b=limit: explain(c, b))
 

@@ -57,7 +57,7 @@ class Result:
         if not found:
             return cls(check, True, 0.0, 0.0, 0.0, "", 0.0, 0.0, "", 0, "nothing to compare")
         worst = max(found, key=lambda judgement: (not judgement.ok, judgement.severity))
-        c = worst.comparison
+        c = worst.comparison.measured()
         detail = c.problem or worst.bound.why
         ok = all(judgement.ok for judgement in found)
         at_worst = c.where, c.expected, c.got, worst.mode

@@ -113,7 +113,9 @@ class Session:
         return self.found[key]
 
     def calling(self, method: str | None, inputs: tuple[np.ndarray, ...]) -> Session:
-        """The same two models, another method of them."""
+        """The same two models, another method of them; this very session where it is the same method."""
+        if method == self.reference.call.method:
+            return self
         output = self.reference.call.output
 
         def bound() -> Session:

@@ -12,6 +12,7 @@ from parity.explore import Case
 from parity.formats import Precision
 from parity.judgement import Finding, Judgement, Note
 from parity.pair import Pair
+from parity.refusals import unmatched
 from parity.report import Report, Result
 from parity.tolerance import ENOUGH_EXAMPLES, Override
 from parity.trial import Trial
@@ -88,7 +89,12 @@ class Survey:
         try:
             found = examine(trial, [c for c in self._checks if first or not c.once], self._pair.overrides)
         except ReferenceRefuses as refusal:
+            problem = unmatched(trial)
+            if problem is not None:
+                raise Stop(case, trial, Examination((Result.broken("forward", problem),), (), ())) from refusal
             self._refused.append(str(refusal))
+            if first:
+                del self._first[str(case)]  # the next example takes its place
             return
         if not all(result.ok for result in found.results):
             raise Stop(case, trial, found)

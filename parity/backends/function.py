@@ -41,8 +41,8 @@ class FunctionProgram(JaxProgram):
         )
 
     def target(self) -> Any:
-        """The tree itself."""
-        return self.model
+        """The tree itself; an empty one for a function without parameters."""
+        return {} if self.model is None else self.model
 
     def apply(self, leaves: Leaves, inputs: tuple[Any, ...], *, train: bool, key: Any) -> tuple[Any, Leaves]:
         """Puts the leaves back into the tree and calls it; such models have no buffers of their own."""

@@ -17,8 +17,9 @@ from parity.checks.forward import outputs
 from parity.comparison import Comparison
 from parity.judgement import Finding, Judgement
 from parity.pair import Mode
+from parity.refusals import accepted
 from parity.tolerance import Bound, Override
-from parity.trial import REFUSALS, Trial
+from parity.trial import Trial
 
 Sized = tuple[np.ndarray, ...]
 
@@ -41,10 +42,13 @@ def _at(trial: Trial, name: str, inputs: Sized, mode: Mode, overrides: tuple[Ove
         for judgement in judged(fed, "sizes", mode, outputs, overrides, gradients=False):
             yield replace(judgement, comparison=_named(judgement.comparison, name))
     except ReferenceRefuses as refusal:
-        if name == ONE and _accepts(fed, mode):
-            yield _shown(name, mode, f"only the reference refuses a batch of one, in {mode} mode: {refusal}")
+        if _degenerate(name) or accepted(fed, mode) is None:
+            return
+        # Statistics of a single row are refused by torch alone, as a matter of style.
+        problem = f"only the reference refuses {'a ' if name == ONE else ''}{name}, in {mode} mode: {refusal}"
+        yield _shown(name, mode, problem, ok=name == ONE)
     except StructureMismatch as refusal:
-        if name != NONE and not name.startswith(LENGTH_ONE):
+        if not _degenerate(name):
             raise
         # The reference may take an empty batch, or broadcast a length of one, by accident.
         yield _shown(name, mode, f"{name}: {refusal}")
@@ -97,31 +101,21 @@ def _takes(trial: Trial) -> bool:
     return True
 
 
+def _degenerate(name: str) -> bool:
+    """Whether either side may take or refuse a size by accident."""
+    return name == NONE or name.startswith(LENGTH_ONE)
+
+
 def _cut(inputs: Sized, axis: int, size: int, to: int) -> Sized:
     """Inputs shortened along an axis, where they have it in that size."""
     return tuple(np.take(x, range(to), axis=axis) if x.ndim > axis and x.shape[axis] == size else x for x in inputs)
 
 
-def _accepts(trial: Trial, mode: Mode) -> bool:
-    """Whether the candidate computes what the reference refuses."""
-    try:
-        trial.session.candidate.run(
-            *(trial.session.carried(trial.state), trial.session.laid_out(trial.inputs)),
-            precision=trial.precision,
-            train=mode == "train",
-            cotangents=None,
-            seed=trial.example.seed,
-            gradients=False,
-        )
-    except REFUSALS:
-        return False
-    return True
-
-
-def _shown(name: str, mode: Mode, problem: str) -> Judgement:
-    """A degenerate size that one side refuses: shown, and let pass."""
+def _shown(name: str, mode: Mode, problem: str, *, ok: bool = True) -> Judgement:
+    """A size that one side refuses; a degenerate one is shown, and let pass."""
     comparison = Comparison(name, np.inf, np.inf, np.inf, (), np.nan, np.nan, problem=problem, kind="structure")
-    return Judgement("sizes", mode, comparison, Bound(0.0, "both refuse, or neither"), "semantic boundary", True)
+    verdict = "semantic boundary" if ok else "structure"
+    return Judgement("sizes", mode, comparison, Bound(0.0, "both refuse, or neither"), verdict, ok)
 
 
 def _named(comparison: Comparison, name: str) -> Comparison:

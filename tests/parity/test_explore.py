@@ -86,7 +86,12 @@ def test_a_reference_that_refuses_every_input_proves_nothing() -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             raise ValueError("no such input")
 
-    report = check(_pair(reference=lambda config: Refuses()), examples=3)
+    class RefusesToo(Port):
+        def __call__(self, x: Any) -> Any:
+            raise ValueError("no such input")
+
+    both = {"reference": lambda config: Refuses(), "candidates": {"nnx": lambda config: RefusesToo()}}
+    report = check(_pair(**both), examples=3)
     assert not report.ok
     assert report.results[0].detail == "the reference refuses every example: ValueError: no such input"
 

@@ -4,8 +4,9 @@ import importlib
 
 import pytest
 
-import parity
 from parity.discovery import all_pairs
+from parity.pytest_plugin import Choices
+from parity.suite import run
 
 PAIRS = {pair.name: pair for _, _, pair in all_pairs("models.catalogue")}
 FAMILIES = sorted({name.partition(".")[0] for name in PAIRS})
@@ -13,9 +14,8 @@ FAMILIES = sorted({name.partition(".")[0] for name in PAIRS})
 
 @pytest.mark.parity
 @pytest.mark.parametrize("name", PAIRS)
-def test_reference_and_candidate_agree_in_float64(name: str) -> None:
-    report = parity.check(PAIRS[name], examples=5)
-    assert report.ok, report
+def test_reference_and_candidate_agree(name: str, parity_choices: Choices) -> None:
+    run(PAIRS[name], "nnx", parity_choices, examples=5)
 
 
 def test_names_are_unique_and_begin_with_their_family() -> None:

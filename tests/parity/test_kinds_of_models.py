@@ -1,0 +1,173 @@
+"""Models of every make: results of several parts, shared modules, modules called twice, other divisions of the work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import pytest
+import torch
+from flax import nnx
+from torch import nn
+
+import parity
+from tests.parity.checks.ports import HIDDEN, OUT, WIDTH, Net, Port, inputs
+from weight_bridge.mapping import Mapping, Rule
+
+
+@dataclass
+class Parts:
+    """What the reference returns."""
+
+    mean: Any
+    rest: Any
+
+
+@flax.struct.dataclass
+class JaxParts:
+    """The same, as a pytree."""
+
+    mean: Any
+    rest: Any
+
+
+class Named(NamedTuple):
+    """The same, as a named tuple."""
+
+    mean: Any
+    rest: Any
+
+
+def as_dict(mean: Any, rest: Any) -> dict[str, Any]:
+    return {"mean": mean, "rest": rest}
+
+
+def as_tuple(mean: Any, rest: Any) -> tuple[Any, Any]:
+    return mean, rest
+
+
+class Several(Net):
+    """Returns its results in a container."""
+
+    def __init__(self, kind: Callable[[Any, Any], Any]) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def forward(self, x: torch.Tensor) -> Any:
+        y = super().forward(x)
+        return self.kind(y.mean(0), [y, (y.argmax(-1), None)])
+
+
+class SeveralPort(Port):
+    """`Several`'s twin; `factor` is a mistake in one part."""
+
+    def __init__(self, kind: Callable[[Any, Any], Any], factor: float = 1.0) -> None:
+        super().__init__()
+        self.kind, self.factor = kind, factor
+
+    def __call__(self, x: Any) -> Any:
+        y = super().__call__(x)
+        return self.kind(y.mean(0), [y * self.factor, (y.argmax(-1), None)])
+
+
+@pytest.mark.parametrize(
+    ("reference", "candidate", "leaf"),
+    [
+        (Parts, JaxParts, "output.rest[0]"),
+        (Parts, as_dict, "output.rest[0]"),
+        (as_dict, Named, "output.rest[0]"),
+        (as_tuple, as_tuple, "output[1][0]"),
+    ],
+    ids=["dataclasses", "dataclass and dict", "dict and named tuple", "tuples"],
+)
+def test_results_of_several_parts(reference: Any, candidate: Any, leaf: str) -> None:
+    right = parity.compare(Several(reference), SeveralPort(candidate), inputs())
+    assert right.ok, right
+    assert right.results[0].leaves == 3
+    wrong = parity.compare(Several(reference), SeveralPort(candidate, 1.001), inputs(), checks=("forward",))
+    assert wrong.results[0].worst.startswith(leaf), wrong
+
+
+class Shared(nn.Module):
+    """One layer under two names, called twice; and a normalisation that is called once per branch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(WIDTH, WIDTH)
+        self.again = self.first
+        self.norm = nn.LayerNorm(WIDTH)
+        self.head = nn.Linear(WIDTH, OUT)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.norm(self.again(torch.tanh(self.norm(self.first(x))))))
+
+
+class SharedPort(nnx.Module):
+    """`Shared`'s twin."""
+
+    def __init__(self, epsilon: float = 1e-5, *, tied: bool = True) -> None:
+        rngs = nnx.Rngs(0)
+        self.first = nnx.Linear(WIDTH, WIDTH, rngs=rngs)
+        self.again = self.first if tied else nnx.Linear(WIDTH, WIDTH, rngs=rngs)
+        self.norm = nnx.LayerNorm(WIDTH, epsilon=epsilon, rngs=rngs)
+        self.head = nnx.Linear(WIDTH, OUT, rngs=rngs)
+
+    def __call__(self, x: Any) -> Any:
+        return self.head(self.norm(self.again(jnp.tanh(self.norm(self.first(x))))))
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_shared_module_and_one_called_twice(tied: bool) -> None:
+    report = parity.compare(Shared(), SharedPort(tied=tied), inputs())
+    assert report.ok, report
+    wrong = parity.compare(Shared(), SharedPort(1e-3, tied=tied), inputs(), checks=("forward",))
+    assert wrong.divergence is not None
+    assert wrong.divergence.reference == "norm", wrong
+
+
+class Fused(nnx.Module):
+    """`Net` in one module, without the modules inside."""
+
+    def __init__(self, function: Callable[[Any], Any] = jnp.tanh) -> None:
+        self.w1, self.b1 = nnx.Param(jnp.zeros((HIDDEN, WIDTH))), nnx.Param(jnp.zeros(HIDDEN))
+        self.w2, self.b2 = nnx.Param(jnp.zeros((OUT, HIDDEN))), nnx.Param(jnp.zeros(OUT))
+        self.function = function
+
+    def __call__(self, x: Any) -> Any:
+        return self.function(x @ self.w1[...].T + self.b1[...]) @ self.w2[...].T + self.b2[...]
+
+
+class Branch(nn.Module):
+    """A block whose counterpart has no modules inside, then a layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.block = Net()
+        self.head = nn.Linear(OUT, OUT)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.block(x))
+
+
+class BranchPort(nnx.Module):
+    """`Branch`'s twin."""
+
+    def __init__(self, function: Callable[[Any], Any] = jnp.tanh) -> None:
+        self.block = Fused(function)
+        self.head = nnx.Linear(OUT, OUT, rngs=nnx.Rngs(0))
+
+    def __call__(self, x: Any) -> Any:
+        return self.head(self.block(x))
+
+
+def test_modules_without_a_counterpart_of_their_own() -> None:
+    names = {"first.weight": "w1", "first.bias": "b1", "second.weight": "w2", "second.bias": "b2"}
+    mapping = Mapping(tuple(Rule((f"block.{name}",), (f"block/{path}",)) for name, path in names.items()))
+    assert parity.compare(Branch(), BranchPort(), inputs(), carry=mapping).ok
+    wrong = parity.compare(Branch(), BranchPort(lambda x: jax.nn.relu(x)), inputs(), carry=mapping)
+    assert wrong.divergence is not None
+    assert wrong.divergence.reference == "block", wrong

@@ -1,0 +1,118 @@
+"""Where the reference refuses, the candidate has to, if a compiled function can; plain functions as candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+import torch
+from flax import linen
+from hypothesis import strategies as st
+from torch import nn
+
+from parity import Pair, check, real
+from tests.parity.checks.ports import Net, Port, result, tried
+
+
+def _pair(reference: Callable[[Any], Any], candidate: Callable[[Any], Any], **parts: Any) -> Pair:
+    usual = {"inputs": lambda config: st.just((real(4, 5),)), "modes": ("eval",), "checks": ("forward",)}
+    return Pair(name="refusing", reference=reference, candidates={"jax": candidate}, **{**usual, **parts})
+
+
+class Wide(Net):
+    """Refuses less than six rows."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if x.shape[0] < 6:
+            raise ValueError("at least six rows")
+        return super().forward(x)
+
+
+class Positive(Net):
+    """Refuses negative numbers."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if bool((x < -1.5).any()):
+            raise ValueError("too negative")
+        return super().forward(x)
+
+
+def test_what_only_the_reference_refuses_is_a_divergence() -> None:
+    report = check(_pair(lambda config: Wide(), lambda config: Port()), examples=3)
+    assert [(r.check, r.verdict) for r in report.results] == [("forward", "structure")]
+    assert report.results[0].detail == (
+        "only the reference refuses, in eval mode: ValueError: at least six rows; "
+        "the candidate returns output of shape [4, 3]"
+    )
+
+
+def test_a_refusal_of_values_is_not_asked_of_a_compiled_function() -> None:
+    report = check(_pair(lambda config: Positive(), lambda config: Port()), examples=12)
+    assert report.ok, report
+    assert report.notes[-1].startswith("the reference refused")
+
+
+def test_checks_of_a_configuration_wait_for_an_example_that_is_not_refused() -> None:
+    class Rarely(Net):
+        refusals = 4
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.refusals -= 1
+            if self.refusals == 3:
+                raise ValueError("not the first")
+            return super().forward(x)
+
+    report = check(_pair(lambda config: Rarely(), lambda config: Port(), checks=("forward", "loop")), examples=4)
+    assert {r.check for r in report.results if r.leaves} == {"forward", "loop"}
+
+
+def test_a_size_that_only_the_reference_refuses() -> None:
+    class Even(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if x.shape[1] % 2:
+                raise ValueError("odd width")
+            return x.tanh()
+
+    found = result("sizes", tried(Even(), jax.numpy.tanh, np.ones((3, 4)), carry=None))
+    assert not found.ok
+    assert found.detail == "only the reference refuses one less along axis 1, in eval mode: ValueError: odd width"
+
+
+def test_a_model_that_refuses_a_configuration_when_it_is_first_called() -> None:
+    class Late(linen.Module):
+        @linen.compact
+        def __call__(self, x: Any) -> Any:
+            raise ValueError("width must be even")
+
+    def refuse(config: Any) -> Any:
+        raise ValueError("width must be even")
+
+    report = check(_pair(refuse, lambda config: Late()), examples=3)
+    assert [r.detail for r in report.results] == ["no example was run"], "refused by both, and so compared by nothing"
+
+
+def _linear(config: Any) -> Any:
+    return lambda params, x: x @ params["weight"].T + params["bias"], {"weight": np.zeros((2, 5)), "bias": np.zeros(2)}
+
+
+@pytest.mark.parametrize(
+    ("reference", "candidate"),
+    [
+        (lambda config: nn.GELU(), lambda config: lambda x: jax.nn.gelu(x, approximate=False)),
+        (lambda config: nn.Linear(5, 2), _linear),
+    ],
+    ids=["without parameters", "with parameters"],
+)
+def test_a_plain_function_is_a_candidate(reference: Any, candidate: Any) -> None:
+    checks = ("forward", "input_grad", "param_grad", "loop", "special", "sizes", "transforms", "second_order")
+    report = check(_pair(reference, candidate, checks=checks), examples=3)
+    assert report.ok, report
+    assert not check(_pair(reference, lambda config: lambda x: 0 * x), examples=3).ok
+
+
+def test_weights_that_a_function_has_no_place_for_are_listed() -> None:
+    report = check(_pair(lambda config: nn.Linear(5, 2), lambda config: lambda x: x), examples=2)
+    assert "weight float32[2, 5]: no leaf of the target takes it" in report.results[0].detail
