@@ -148,7 +148,7 @@ def _plain(pair: parity.Pair, case: Case, session: Session, examples: int) -> Ca
         by_path = {_name(path): np.asarray(variable[...]) for path, variable in nnx.to_flat_state(gradients[0])}
         back = session.pulled_back(by_path, state)
         for name, parameter in reference.named_parameters():
-            assert parameter.grad is None or np.allclose(parameter.grad, back[name])
+            assert parameter.grad is None or np.allclose(parameter.grad.numpy(), back[name])
 
     return lambda count: _seconds(lambda: [compare(next(rest)) for _ in range(count)])
 

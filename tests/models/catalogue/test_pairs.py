@@ -6,7 +6,7 @@ import pytest
 
 from parity.discovery import all_pairs
 from parity.pytest_plugin import Choices
-from parity.suite import run
+from parity.suite import explored
 
 PAIRS = {pair.name: pair for _, _, pair in all_pairs("models.catalogue")}
 FAMILIES = sorted({name.partition(".")[0] for name in PAIRS})
@@ -15,7 +15,8 @@ FAMILIES = sorted({name.partition(".")[0] for name in PAIRS})
 @pytest.mark.parity
 @pytest.mark.parametrize("name", PAIRS)
 def test_reference_and_candidate_agree(name: str, parity_choices: Choices) -> None:
-    run(PAIRS[name], "nnx", parity_choices, examples=5)
+    report = explored(PAIRS[name], "nnx", parity_choices, examples=5)
+    assert report.ok, report
 
 
 def test_names_are_unique_and_begin_with_their_family() -> None:
