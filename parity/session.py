@@ -198,7 +198,9 @@ def _plan(reference: Reference, candidate: Candidate, carry: Any) -> weight_brid
     if carry is None or isinstance(carry, weight_bridge.Plan):
         return carry
     mapping = None if isinstance(carry, str) and carry == "infer" else carry
-    return weight_bridge.plan(reference.model.state_dict(), candidate.target(), mapping=mapping, source=reference.model)
+    sides = reference.model.state_dict(), candidate.target()
+    # A flattened image in another order shows in the numbers, and is named there.
+    return weight_bridge.plan(*sides, mapping=mapping, source=reference.model, flatten="as torch")
 
 
 def _only(arrays: Arrays, names: frozenset[str]) -> dict[str, np.ndarray]:

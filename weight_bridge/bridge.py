@@ -13,6 +13,7 @@ from weight_bridge._errors import ConversionError, UsageError
 from weight_bridge.blocks import same_bits
 from weight_bridge.checkpoint import Checkpoint, describe, open_checkpoint
 from weight_bridge.identity import identity_plan, is_converted
+from weight_bridge.infer import Flatten
 from weight_bridge.mapping import Mapping
 from weight_bridge.placing import PlacedLeaves
 from weight_bridge.plan import Plan
@@ -54,6 +55,7 @@ def plan(
     allow_missing: Sequence[str] = (),
     strict: bool = False,
     dtype: str | None = None,
+    flatten: Flatten = "declared",
 ) -> Plan:
     """Decides how a checkpoint fills a target; no tensor is read.
 
@@ -71,6 +73,8 @@ def plan(
       allow_missing: patterns of leaves that may stay unfilled.
       strict: refuse what is only assumed.
       dtype: cast floating leaves; None keeps the checkpoint's dtypes.
+      flatten: `"declared"` refuses a linear layer that may follow flattened channels which the target has last, unless
+        the mapping pairs it; `"as torch"` takes it as it stands, for callers that compare numbers afterwards.
 
     Returns:
       The plan, immutable and printable.
@@ -86,7 +90,7 @@ def plan(
       permute(1, 0) assumed
     """
     opened, described = open_checkpoint(checkpoint, key=key), tree.open_target(target)
-    rules, allowance = written.load(mapping), Allowance(drop, allow_missing, strict, dtype)
+    rules, allowance = written.load(mapping), Allowance(drop, allow_missing, strict, dtype, flatten)
     if rules == Mapping() and is_converted(opened, described):
         return identity_plan(opened, described, allowance)
     return make_plan(opened, described, rules, {**opened.layers, **source_layers(source)}, allowance)
@@ -112,7 +116,7 @@ def convert(
       allow_nan: let tensors with NaN pass.
       sharding: where leaves go: a `jax.sharding.Sharding` for all, or `{pattern: Sharding}`, of which the first whose
         pattern matches a path counts. Each process then reads only the parts that its own devices hold.
-      **options: `key`, `drop`, `allow_missing`, `strict`, `dtype` of `plan`.
+      **options: `key`, `drop`, `allow_missing`, `strict`, `dtype`, `flatten` of `plan`.
 
     Returns:
       What the framework takes: nested variables for linen, an `nnx.State` for NNX, the module for Equinox, nested

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from collections.abc import Mapping as AnyMapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from weight_bridge._errors import Misfit, Undecided
 from weight_bridge.checkpoint import Checkpoint
@@ -14,12 +15,16 @@ from weight_bridge.conventions.cells import source_cells, target_cells
 from weight_bridge.conventions.packing import crossed
 from weight_bridge.conventions.regrouping import regrouped
 from weight_bridge.conventions.reparametrization import effective
+from weight_bridge.flattening import channels_last, undeclared
 from weight_bridge.mapping import Mapping, Pairing, Rule, fill, match
 from weight_bridge.names import align
 from weight_bridge.pairing import Match, Question, Tie, pair
 from weight_bridge.stacking import stacked
 from weight_bridge.structure import Layer, Target
 from weight_bridge.units import Side, Tensors, Unit, cut, source_tensors, target_tensors
+
+PAIRED = "paired by the mapping"
+Flatten = Literal["declared", "as torch"]
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,7 @@ def infer(
     *,
     names: Iterable[str],
     paths: Iterable[str],
+    flatten: Flatten = "declared",
 ) -> Inference:
     """Infers rules for what written rules leave open.
 
@@ -94,6 +100,7 @@ def infer(
       layers: torch module name → layer, as far as known.
       names: tensors that no rule uses.
       paths: leaves that no rule fills.
+      flatten: whether linear layers that may follow flattened channels need a declaration.
 
     Returns:
       Rules and problems; nothing is raised, so that the plan can tell everything at once.
@@ -117,6 +124,11 @@ def infer(
     stacks, questions = stacked(rest.sources, rest.targets)
     rest.settle(stacks)
     rest.matches, unlike = consistent(rest.matches)
+    if flatten == "declared":
+        inferred = [found for found in rest.matches if not found.why.startswith(PAIRED)]
+        unlike += undeclared(inferred, checkpoint.tensors, layers)
+        asked = {id(question.source) for question in unlike}
+        rest.matches = [found for found in rest.matches if id(found.source) not in asked]
     rest.questions, rest.ties = [*found.questions, *questions], [*found.ties]
     for question in unlike:
         rest.refuse(question.line, question.source, question.target)
@@ -182,7 +194,10 @@ def _take_written(rest: _Open, pairings: Iterable[Pairing]) -> None:
                 continue
             other = next((place for place in places if place.family == unit.family), places[0])
             try:
-                rest.settle([Match(unit, other, draft(unit, other), True, "paired by the mapping")])
+                drafts = draft(unit, other)
+                if pairing.channels_last is not None:
+                    drafts = channels_last(drafts, unit, pairing.channels_last)
+                rest.settle([Match(unit, other, drafts, True, PAIRED)])
             except Misfit as misfit:
                 rest.refuse(f"[[layer]] {pairing.source}: {misfit}", unit, other)
     settled = {id(atom) for found in rest.matches for unit in (found.source, found.target) for atom in unit.atoms}

@@ -45,10 +45,18 @@ class Rule:
 
 @dataclass(frozen=True)
 class Pairing:
-    """Two layers that correspond, as templates; the convention of their family says how."""
+    """Two layers that correspond, as templates; the convention of their family says how.
+
+    Args:
+      source: template of the torch layer's name.
+      target: template of the target layer's place.
+      channels_last: for a linear layer behind flattened images, the number of their channels, which torch counts first
+        and the target last; None where both count alike.
+    """
 
     source: str
     target: str
+    channels_last: int | None = None
 
 
 @dataclass(frozen=True)
@@ -268,9 +276,12 @@ def _rule(entry: AnyMapping[str, Any]) -> Rule:
 
 
 def _pairing(entry: AnyMapping[str, Any]) -> Pairing:
-    _only(entry, "source", "target")
+    _only(entry, "source", "target", "channels_last")
     _same_variables((entry["source"],), (entry["target"],))
-    return Pairing(entry["source"], entry["target"])
+    channels = entry.get("channels_last")
+    if channels is not None and (not isinstance(channels, int) or isinstance(channels, bool) or channels < 1):
+        raise TypeError(f"channels_last: expected the number of channels, got {channels!r}")
+    return Pairing(entry["source"], entry["target"], channels)
 
 
 def _same_variables(source: tuple[str, ...], target: tuple[str, ...]) -> None:
@@ -295,7 +306,8 @@ _READERS = {"rule": _rule, "layer": _pairing, "ignore": _ignore, "leave": _leave
 def _record(entry: Rule | Pairing | Ignore | Leave) -> dict[str, Any]:
     record = {field.name: getattr(entry, field.name) for field in fields(entry)}
     record.pop("verdict", None)
-    return {key: str(value) if isinstance(value, Transform) else value for key, value in record.items()}
+    told = {key: value for key, value in record.items() if value is not None}
+    return {key: str(value) if isinstance(value, Transform) else value for key, value in told.items()}
 
 
 def _toml(value: str | tuple[str, ...]) -> str:

@@ -29,12 +29,14 @@ class Allowance:
       missing: patterns of leaves that may stay unfilled.
       strict: whether assumptions are refused.
       dtype: floating dtype to cast to; None keeps the checkpoint's.
+      flatten: what is done about linear layers that may follow flattened channels, see `weight_bridge.plan`.
     """
 
     drop: Sequence[str] = ()
     missing: Sequence[str] = ()
     strict: bool = False
     dtype: str | None = None
+    flatten: infer.Flatten = "declared"
 
 
 @dataclass
@@ -90,7 +92,7 @@ def make_plan(
     settled = draft.used | {entry.name for entry in ignored}, draft.filled | {entry.path for entry in unfilled}
     names = [name for name in checkpoint.tensors if name not in settled[0]]
     paths = [path for path in draft.leaves if path not in settled[1]]
-    inferred = infer.infer(checkpoint, target, mapping, layers, names=names, paths=paths)
+    inferred = infer.infer(checkpoint, target, mapping, layers, names=names, paths=paths, flatten=allowance.flatten)
     draft.problems += inferred.problems
     explained = {side: [key for its, key in inferred.explained if its == side] for side in ("source", "target")}
     draft.settle(explained["source"], explained["target"])

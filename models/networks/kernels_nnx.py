@@ -117,6 +117,7 @@ class _Convolution(nnx.Conv):
             rngs=rngs,
         )
         self.padding_mode = padding_mode
+        self.channels_first = True  # tells weight_bridge that what is flattened has torch's order
 
     def __call__(self, inputs: Array, out_sharding: Any = None) -> Array:  # (B, I, *) -> (B, O, *)
         x = _batched(type(self).__name__, inputs, self.in_features, self.axes)
@@ -209,6 +210,7 @@ class _TransposedConvolution(nnx.ConvTranspose):
         )
         self.out_features = out_channels
         self.feature_group_count = groups
+        self.channels_first = True
         if bias and groups > 1:  # Flax counts the outputs of one group
             self.bias = nnx.Param(init(rngs.params(), (out_channels,), default_float()))
 

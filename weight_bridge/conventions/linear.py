@@ -15,7 +15,7 @@ IN_OUT = Layout(Permute((1, 0)), "(in, out)")
 _OUT_IN = frozenset(
     {"torch.Linear", "torch.NonDynamicallyQuantizableLinear", "torch.MultiheadAttention", "equinox.Linear"}
 )
-_IN_OUT = frozenset({"nnx.Linear", "nnx.LoRALinear", "linen.Dense", "haiku.Linear", "transformers.Conv1D"})
+IN_OUT_KINDS = frozenset({"nnx.Linear", "nnx.LoRALinear", "linen.Dense", "haiku.Linear", "transformers.Conv1D"})
 _GENERAL = frozenset({"nnx.LinearGeneral", "linen.DenseGeneral"})
 
 
@@ -30,7 +30,7 @@ def layouts(unit: Unit, role: str) -> tuple[Layout, ...]:
         return (_apart(member.spec.shape, _inputs(unit.layer, len(member.spec.shape))),)
     if unit.layer is not None and unit.layer.kind in _OUT_IN:
         return (OUT_IN,)
-    if unit.layer is not None and unit.layer.kind in _IN_OUT:
+    if unit.layer is not None and unit.layer.kind in IN_OUT_KINDS:
         return (IN_OUT,)
     if member.label in {"kernel", "w"}:
         return tuple(_apart(member.spec.shape, inputs) for inputs in _ranks_of_inputs(member.spec.shape))
@@ -59,4 +59,4 @@ def _inputs(layer: Layer, rank: int) -> int:
     return rank - (len(out) if isinstance(out, tuple) else 1)
 
 
-LINEAR = LayoutFamily("linear", _OUT_IN | _IN_OUT | _GENERAL, layouts)
+LINEAR = LayoutFamily("linear", _OUT_IN | IN_OUT_KINDS | _GENERAL, layouts)

@@ -1,0 +1,125 @@
+"""A linear layer behind a flattened convolution is declared, or refused; others are left alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+from flax import nnx
+
+import parity
+from tests.weight_bridge.test_infer import Shapes, dense, linear, norm, planned, scale
+from weight_bridge import PlanError, plan
+from weight_bridge.mapping import loads
+
+
+def conv(name: str, out: int, into: int, size: int = 3) -> Shapes:
+    return {f"{name}.weight": (out, into, size, size), f"{name}.bias": (out,)}
+
+
+def kernel(path: str, into: int, out: int, size: int = 3) -> Shapes:
+    return {f"{path}/kernel": (size, size, into, out), f"{path}/bias": (out,)}
+
+
+LINE = (
+    "fc1/kernel from fc1.weight [11, 120]: its 120 inputs may be 6 channels of conv × 20 places, which torch flattens "
+    "channels first and the target perhaps channels last; nothing tells. A [[layer]] of --mapping with "
+    'source = "fc1", target = "fc1" takes it as it stands, channels_last = 6 beside these turns it'
+)
+CONV = conv("conv", 6, 3), kernel("conv", 3, 6)
+FC1 = linear("fc1", 11, 120), dense("fc1", 120, 11)
+FC2 = linear("fc2", 5, 11), dense("fc2", 11, 5)
+ENCODED = linear("encoder.fc", 7, 120), dense("encoder/fc", 120, 7)
+DECODED = linear("decoder.fc", 120, 7), dense("decoder/fc", 7, 120)
+
+Side = tuple[Shapes, Shapes]
+
+
+def joined(*parts: Side) -> Side:
+    return {n: s for part in parts for n, s in part[0].items()}, {p: s for part in parts for p, s in part[1].items()}
+
+
+UP = linear("blocks.0.up", 24, 6), dense("blocks/0/up", 6, 24)
+DOWN = linear("blocks.0.down", 6, 24), dense("blocks/0/down", 24, 6)
+GATED = linear("blocks.0.gated", 48, 6), dense("blocks/0/gated", 6, 48)
+ALLOWED: dict[str, Side] = {
+    "no convolution": joined(FC1, FC2),
+    "pooled to one place": joined(CONV, (linear("fc", 5, 6), dense("fc", 6, 5))),
+    "inputs that no channels divide": joined(CONV, (linear("fc", 5, 121), dense("fc", 121, 5))),
+    "made by the layer before it": joined(CONV, UP, DOWN),
+    "made by a gated layer before it": joined(CONV, GATED, DOWN),
+    "before the convolution": joined((linear("time", 5, 12), dense("time", 12, 5)), CONV),
+    "stored with channels first": joined(
+        (conv("conv", 6, 3), {"conv/weight": (6, 3, 3, 3), "conv/bias": (6,)}),
+        (FC1[0], {"fc1/weight": (11, 120), "fc1/bias": (11,)}),
+    ),
+}
+
+
+@pytest.mark.parametrize("sides", ALLOWED.values(), ids=ALLOWED)
+def test_what_flattens_nothing_needs_no_declaration(sides: Side) -> None:
+    assert planned(*sides).steps
+
+
+@pytest.mark.parametrize("sides", [joined(CONV, FC1, FC2), joined(FC1, CONV, FC2, (norm("a", 6), scale("a", 6)))])
+def test_what_may_be_flattened_is_refused(sides: Side) -> None:
+    names = dict(sorted(sides[0].items())) if next(iter(sides[0])).startswith("fc") else sides[0]
+    with pytest.raises(PlanError) as refused:
+        planned(names, sides[1])
+    assert refused.value.problems == (LINE,)
+
+
+def test_a_decoder_does_not_make_the_inputs_of_an_encoder() -> None:
+    with pytest.raises(PlanError, match=r"its 120 inputs may be 6 channels of encoder.conv × 20 places"):
+        planned(*joined((conv("encoder.conv", 6, 3), kernel("encoder/conv", 3, 6)), ENCODED, DECODED))
+
+
+class Torch(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.fc1 = torch.nn.Conv2d(3, 6, 3), torch.nn.Linear(6 * 4 * 5, 11)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc1(self.conv(x).flatten(1))
+
+
+class Nnx(nnx.Module):
+    def __init__(self) -> None:
+        options: dict[str, Any] = {"rngs": nnx.Rngs(0), "param_dtype": jnp.float64}
+        self.conv = nnx.Conv(3, 6, (3, 3), padding="VALID", **options)
+        self.fc1 = nnx.Linear(120, 11, **options)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return self.fc1(self.conv(x).reshape(len(x), -1))
+
+
+def test_a_declaration_turns_the_rows_and_the_numbers_agree() -> None:
+    declared = loads('[[layer]]\nsource = "fc1"\ntarget = "fc1"\nchannels_last = 6')
+    x = np.random.default_rng(0).standard_normal((2, 3, 6, 7))
+    with jax.enable_x64(True):
+        layout = {"input[0]": "NCHW->NHWC"}
+        right = parity.compare(Torch(), Nnx(), x, carry=declared, layout=layout)
+        wrong = parity.compare(Torch(), Nnx(), x, layout=layout)  # compares numbers, so takes it as it stands
+        with pytest.raises(PlanError) as refused:
+            plan(Torch().state_dict(), Nnx, source=Torch)
+    assert right.ok, right
+    assert not wrong.ok
+    assert refused.value.problems == (LINE,)
+
+
+@pytest.mark.parametrize(
+    ("channels", "line"),
+    [
+        ("7", "[[layer]] fc1: fc1: channels_last = 7 goes with a linear layer of a multiple of 7 inputs"),
+        ('"6"', "[[layer]] 1: channels_last: expected the number of channels, got '6'"),
+    ],
+)
+def test_a_declaration_that_cannot_be(channels: str, line: str) -> None:
+    written = f'[[layer]]\nsource = "fc1"\ntarget = "fc1"\nchannels_last = {channels}'
+    with pytest.raises(Exception, match=r"plan|mapping") as refused:
+        planned(*joined(CONV, FC1), mapping=loads(written))
+    assert line in getattr(refused.value, "problems", ())
