@@ -163,7 +163,7 @@ def revert(
     found = open_checkpoint(converted)
     base = _base(source, key)
     decided = _plan(base, target, None, mapping, drop, allow_missing, strict, Dtype.keep)
-    with _progress("reverting", sum(tensor.spec.nbytes for tensor in base.tensors.values())) as progress:
+    with _progress("reverting", 2 * sum(tensor.spec.nbytes for tensor in base.tensors.values())) as progress:
         reverted = revert_file(decided, found, base, out, allow_nan=allow_nan, progress=progress)
     for line in [
         *map(str, reverted.losses),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 
 from weight_bridge._dtypes import EXTENSIONS, numpy_dtype
 from weight_bridge._errors import ConversionError, UsageError, VerificationError
+from weight_bridge.blocks import same_bits
 from weight_bridge.casts import CastLoss, cast_loss
 from weight_bridge.checkpoint import PICKLES, Checkpoint, open_path
 from weight_bridge.plan import Plan
@@ -19,6 +21,8 @@ from weight_bridge.spec import Array, Spec
 from weight_bridge.verify import difference
 from weight_bridge.writers.safetensors_file import SafetensorsSink
 from weight_bridge.writers.staging import staged, sync_file
+
+Values = Iterator[tuple[str, Array, CastLoss | None]]
 
 METADATA = {"format": "pt", "producer": "weight_bridge"}
 
@@ -42,43 +46,6 @@ class Reverted:
     losses: tuple[CastLoss, ...]
 
 
-def revert_state(decided: Plan, converted: Checkpoint, source: Checkpoint) -> tuple[dict[str, Array], list[CastLoss]]:
-    """Returns the state dict that a converted state stands for.
-
-    Args:
-      decided: the plan from the source to the target.
-      converted: the leaves by path.
-      source: the checkpoint or module whose names, shapes and dtypes are wanted; it lends what no leaf holds.
-
-    Returns:
-      Name → array in the source's order and dtypes; and what casts back lost.
-
-    Raises:
-      ConversionError: leaves are missing, strange or misshapen.
-    """
-    planned = {path: spec for step in decided.steps for path, spec in zip(step.targets, step.target_specs, strict=True)}
-    problems = [f"{path}: missing" for path in planned if path not in converted.tensors]
-    problems += [f"{path}: the target has no such leaf" for path in converted.tensors if path not in planned]
-    for path, spec in planned.items():
-        found = converted.tensors[path].spec if path in converted.tensors else spec
-        if found.shape != spec.shape:
-            problems.append(f"{path}: expected shape {list(spec.shape)}, got {list(found.shape)}")
-    if problems:
-        raise ConversionError(f"{converted.origin} does not hold the leaves of {decided.origin[1]}", problems)
-    leaves = {path: converted.tensors[path].read() for path in planned}
-    values = decided.inverse(leaves)
-    losses: list[CastLoss] = []
-    state: dict[str, Array] = {}
-    for name, tensor in source.tensors.items():
-        if name in values:
-            wanted = values[name].astype(numpy_dtype(tensor.spec.dtype), copy=False)
-            losses += [loss] if (loss := cast_loss(name, values[name], wanted)) else []
-            state[name] = wanted
-        elif tensor.readable:
-            state[name] = tensor.read()
-    return state, losses
-
-
 def revert_file(
     decided: Plan,
     converted: Checkpoint,
@@ -88,7 +55,7 @@ def revert_file(
     allow_nan: bool = False,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Reverted:
-    """Writes the state dict that a converted state stands for, atomically, and reads it back.
+    """Writes the state dict that a converted state stands for, tensor by tensor and atomically, and reads it back.
 
     Args:
       decided: the plan from the source to the target.
@@ -96,7 +63,7 @@ def revert_file(
       source: the checkpoint or module whose names, shapes and dtypes are wanted.
       out: a `.safetensors` file, or `.pt`, `.pth`, `.bin`.
       allow_nan: let leaves with NaN pass.
-      progress: told the bytes of each tensor.
+      progress: told the bytes of each tensor, twice: written and read back.
 
     Returns:
       What was written.
@@ -108,55 +75,137 @@ def revert_file(
     """
     if out.suffix not in {".safetensors", *PICKLES}:
         raise UsageError(f"{out}: expected a name that ends in .safetensors, {', '.join(PICKLES)}")
-    state, losses = revert_state(decided, converted, source)
-    if not allow_nan and (problems := nan_problems(state)):
-        raise ConversionError(f"{converted.origin} cannot be reverted; nothing was written", problems)
-    used = {name for step in decided.steps for name in step.sources}
-    restored = tuple(name for name in state if name not in used and not _tied(decided, name))
-    with staged(out) as stage:
-        _write(stage.at, out.suffix, state, decided, progress)
-        _read_back(stage.at, out.suffix, state)
+    if problems := _outline_problems(decided, converted):
+        raise ConversionError(f"{converted.origin} does not hold the leaves of {decided.origin[1]}", problems)
+    specs = _specs(decided, source)
+
+    def values() -> Values:
+        return _values(decided, converted, source)
+
+    with staged(out, sum(spec.nbytes for spec in specs.values())) as stage:
+        if out.suffix == ".safetensors":
+            losses = _write(stage.at, specs, values(), converted.origin, allow_nan=allow_nan, progress=progress)
+        else:
+            with staged(out.with_name(f"{out.name}.tensors")) as plain:
+                whole = {name: _real(spec) for name, spec in specs.items()}
+                losses = _write(plain.at, whole, values(), converted.origin, allow_nan=allow_nan, progress=progress)
+                _pickle(plain.at, stage.at, decided, specs)
+        _read_back(stage.at, out.suffix, values(), progress)
         stage.commit()
-    return Reverted(str(out), len(state), restored, tuple(n for n in source.tensors if n not in state), tuple(losses))
+    used = {name for step in decided.steps for name in step.sources}
+    restored = tuple(name for name in specs if name not in used and not _tied(decided, name))
+    return Reverted(str(out), len(specs), restored, tuple(n for n in source.tensors if n not in specs), tuple(losses))
+
+
+def _outline_problems(decided: Plan, converted: Checkpoint) -> list[str]:
+    """Missing, strange and misshapen leaves."""
+    planned = {path: spec for step in decided.steps for path, spec in zip(step.targets, step.target_specs, strict=True)}
+    problems = [f"{path}: missing" for path in planned if path not in converted.tensors]
+    problems += [f"{path}: the target has no such leaf" for path in converted.tensors if path not in planned]
+    for path, spec in planned.items():
+        found = converted.tensors[path].spec if path in converted.tensors else spec
+        if found.shape != spec.shape:
+            problems.append(f"{path}: expected shape {list(spec.shape)}, got {list(found.shape)}")
+    return problems
+
+
+def _specs(decided: Plan, source: Checkpoint) -> dict[str, Spec]:
+    """The tensors that can be written, in the source's order."""
+    used = {name for step in decided.steps for name in step.sources}
+    held = used | {entry.name for entry in decided.ignored if entry.same_as in used}
+    return {name: tensor.spec for name, tensor in source.tensors.items() if name in held or tensor.readable}
+
+
+def _values(decided: Plan, converted: Checkpoint, source: Checkpoint) -> Iterator[tuple[str, Array, CastLoss | None]]:
+    """Name, array and what casting back lost; no more than one step's arrays are there at once."""
+    tied: dict[str, list[str]] = {}
+    for entry in decided.ignored:
+        if entry.same_as:
+            tied.setdefault(entry.same_as, []).append(entry.name)
+    done: set[str] = set()
+    for step in decided.steps:
+        leaves = tuple(converted.tensors[path].read() for path in step.targets)
+        for first, value in zip(step.sources, step.inverse(leaves), strict=True):
+            for name in (first, *tied.get(first, ())):
+                if name in source.tensors and name not in done:
+                    wanted = value.astype(numpy_dtype(source.tensors[name].spec.dtype), copy=False)
+                    yield name, wanted, cast_loss(name, value, wanted)
+                    done.add(name)
+    for name, tensor in source.tensors.items():
+        if name not in done and tensor.readable:
+            yield name, tensor.read(), None
 
 
 def _tied(decided: Plan, name: str) -> bool:
     return any(entry.name == name and entry.same_as for entry in decided.ignored)
 
 
-def _write(at: Path, suffix: str, state: Mapping[str, Array], decided: Plan, progress: Callable[[int], None]) -> None:
-    if suffix == ".safetensors":
-        specs = {name: Spec(array.shape, array.dtype.name) for name, array in state.items()}
-        with SafetensorsSink(at, specs, METADATA) as output:
-            for name, array in state.items():
-                output.put(name, array)
-                progress(array.nbytes)
-        return
+def _write(
+    at: Path,
+    specs: Mapping[str, Spec],
+    values: Values,
+    origin: str,
+    *,
+    allow_nan: bool,
+    progress: Callable[[int], None],
+) -> list[CastLoss]:
+    """Writes safetensors and returns what casting back lost; NaN is refused, all of it at once."""
+    problems: list[str] = []
+    losses: list[CastLoss] = []
+    with SafetensorsSink(at, specs, METADATA) as sink:
+        for name, array, loss in values:
+            problems += [] if allow_nan else nan_problems({name: array})
+            losses += [loss] if loss else []
+            real = specs[name].shape != array.shape
+            sink.put(name, np.ascontiguousarray(array)[..., None].view(np.float64) if real else array)
+            progress(array.nbytes)
+        if problems:
+            raise ConversionError(f"{origin} cannot be reverted; nothing was written", problems)
+    return losses
+
+
+def _real(spec: Spec) -> Spec:
+    """How a tensor lies in a file that knows no complex numbers of this size."""
+    return Spec((*spec.shape, 2), "float64") if spec.dtype == "complex128" else spec
+
+
+def _pickle(plain: Path, at: Path, decided: Plan, specs: Mapping[str, Spec]) -> None:
+    """Saves what a safetensors file holds as torch does, from mapped memory; tied tensors share theirs."""
     import torch
 
-    groups = {name: names[0] for names in decided.ties for name in names}
+    held = open_path(plain, suffix=".safetensors").tensors
+    groups = {name: tie[0] for tie in decided.ties for name in tie}
     tensors: dict[str, Any] = {}
-    for name, array in state.items():
-        first = groups.get(name, name)
-        same = first in tensors and difference(name, state[first], array) is None
-        tensors[name] = tensors[first] if same else _to_torch(array)
-        progress(array.nbytes)
-    torch.save(tensors, at)
+    with warnings.catch_warnings():
+        # the mapped memory is read-only, and nothing writes to it
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
+        for name, spec in specs.items():
+            first = groups.get(name, name)
+            same = first in tensors and same_bits(held[first].read(), held[name].read())
+            tensors[name] = tensors[first] if same else _to_torch(_as(spec, held[name].read()))
+        torch.save(tensors, at)
     sync_file(at)
+
+
+def _as(spec: Spec, array: Array) -> Array:
+    """The tensor that `_real` took apart."""
+    return array.view(np.complex128)[..., 0] if array.shape != spec.shape else array
 
 
 def _to_torch(array: Array) -> Any:
     import torch
 
     name = array.dtype.name
-    owned = np.array(array, order="C")
     if name in EXTENSIONS:
-        return torch.from_numpy(owned.view({1: np.uint8, 2: np.int16}[owned.itemsize])).view(getattr(torch, name))
-    return torch.from_numpy(owned)
+        return torch.from_numpy(array.view({1: np.uint8, 2: np.int16}[array.itemsize])).view(getattr(torch, name))
+    return torch.from_numpy(array)
 
 
-def _read_back(at: Path, suffix: str, state: Mapping[str, Array]) -> None:
+def _read_back(at: Path, suffix: str, values: Values, progress: Callable[[int], None]) -> None:
     again = open_path(at, suffix=suffix)
-    lines = [line for name, array in state.items() if (line := difference(name, array, again.tensors[name].read()))]
+    lines: list[str] = []
+    for name, array, _ in values:
+        lines += [line] if (line := difference(name, array, again.tensors[name].read())) else []
+        progress(array.nbytes)
     if lines:
         raise VerificationError(f"{at}: what was read back differs from what was written", lines)
