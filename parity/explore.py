@@ -121,7 +121,7 @@ def explore(
     def run(case: Case, profile: str, seed: int) -> None:
         example = case.example(profile, seed)
         if str(case) not in sessions:
-            sessions[str(case)] = open_session(pair, candidate, case, example)
+            sessions[str(case)] = open_session(pair, candidate, case, example, seed=budget.seed)
         session = sessions[str(case)]
         if session is not None:
             visit(case, session.trial(example, precision))
@@ -129,14 +129,24 @@ def explore(
     run()
 
 
-def open_session(pair: Pair, candidate: str, case: Case, example: Example) -> Session | None:
+def open_session(pair: Pair, candidate: str, case: Case, example: Example, *, seed: int = 0) -> Session | None:
     """Builds both sides of a case; None where both refuse it.
+
+    Args:
+      pair: what is built.
+      candidate: name of one of its candidates.
+      case: its configuration and inputs.
+      example: values for models that get their shapes from data.
+      seed: of the reference's first weights, so that every build of a case starts from the same ones.
 
     Raises:
       StructureMismatch: only one side refuses.
     """
+    from parity.backends.torch import seeded
+
     label, build = pair.candidate(candidate)
-    reference, refused = _built(lambda: pair.reference(case.config))
+    with seeded(seed):
+        reference, refused = _built(lambda: pair.reference(case.config))
     model, also = _built(lambda: constructed(lambda: build(case.config)))
     if refused is None and also is None:
         session = Session.of_pair(pair, label, reference, model, example.inputs, case.config)

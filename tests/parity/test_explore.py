@@ -7,6 +7,7 @@ import datetime
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 import pytest
 import torch
 from hypothesis import strategies as st
@@ -68,6 +69,18 @@ def test_what_both_sides_refuse_is_no_case() -> None:
     assert open_session(pair, "nnx", case, case.example("normal", 0)) is None
     report = check(pair, examples=3)
     assert not report.ok, "a run that compared nothing proves nothing"
+
+
+def test_two_builds_of_a_case_start_from_the_same_weights_whatever_was_drawn_before() -> None:
+    (case,) = cases(_pair(), Budget(1, 1))
+    example = case.example("normal", 0)
+    opened = []
+    for seed in (3, 3, 4):
+        torch.rand(seed + len(opened))
+        opened.append(open_session(_pair(), "nnx", case, example, seed=seed))
+    same, again, other = ([*session.reference.state().values()] for session in opened if session is not None)
+    assert all(np.array_equal(a, b) for a, b in zip(same, again, strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(same, other, strict=True))
 
 
 def test_what_one_side_refuses_is_a_divergence() -> None:
