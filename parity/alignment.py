@@ -47,7 +47,8 @@ def align(
 
     Modules that hold the same set of weights are a pair; of several around the same weights, the innermost are, and
     others where their names agree. What holds no weights is paired by name, kind and position between neighbours that
-    are settled. A module without a counterpart belongs to the smallest pair around it.
+    are settled. A module without a counterpart belongs to the smallest pair around it, and so does one that one side
+    calls more often than the other, such as a layer that a decoder calls for every step.
 
     Args:
       reference: torch side.
@@ -59,14 +60,18 @@ def align(
       Pairs by when they begin on the torch side; the models themselves come first.
     """
     settled = {reference.root.order: candidate.root.order}
+    apart: tuple[set[int], set[int]] = set(), set()
     for name, path in _by_weights(reference, candidate, steps, first_name).items():
-        ours = [call for call in reference.calls if call.name == name]
-        theirs = [call for call in candidate.calls if call.name == path]
+        ours = [call.order for call in reference.calls if call.name == name]
+        theirs = [call.order for call in candidate.calls if call.name == path]
         if len(ours) == len(theirs):
-            settled |= {a.order: b.order for a, b in zip(ours, theirs, strict=True)}
+            settled |= dict(zip(ours, theirs, strict=True))
+        else:
+            apart[0].update(ours)
+            apart[1].update(theirs)
     sure = frozenset(settled)
     for order in sorted(settled):
-        _fill(reference, candidate, order, settled)
+        _fill(reference, candidate, order, settled, apart)
     return tuple(
         Aligned(reference.calls[order], candidate.calls[settled[order]], order in sure) for order in sorted(settled)
     )
@@ -120,16 +125,18 @@ def _nested(names: list[str], paths: list[str]) -> dict[str, str]:
     return pairs
 
 
-def _fill(reference: Trace, candidate: Trace, order: int, settled: dict[int, int]) -> None:
+def _fill(
+    reference: Trace, candidate: Trace, order: int, settled: dict[int, int], apart: tuple[set[int], set[int]]
+) -> None:
     """Pairs what is unsettled directly within a settled pair, between settled neighbours; then within those in turn."""
     taken = set(settled.values())
-    ours = _own(reference, order, set(settled))
-    theirs = _own(candidate, settled[order], taken)
+    ours = _own(reference, order, set(settled) | apart[0])
+    theirs = _own(candidate, settled[order], taken | apart[1])
     bounds = sorted((a, b) for a, b in settled.items() if a > order)
     for mine, other in _gaps(ours, theirs, bounds):
         for a, b in _similar(mine, other, reference.calls[order].name, candidate.calls[settled[order]].name):
             settled[a.order] = b.order
-            _fill(reference, candidate, a.order, settled)
+            _fill(reference, candidate, a.order, settled, apart)
 
 
 def _own(trace: Trace, order: int, settled: set[int]) -> list[ModuleCall]:

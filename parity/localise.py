@@ -160,6 +160,8 @@ def _backward(traced: Traced, check: str) -> Located:
 
     def compared(twin: Twin) -> tuple[Arrays, Arrays, float]:
         order = twin.reference.order
+        if twin.fit == "misfit":  # a cotangent of another size cannot be handed to it
+            return {}, {}, 0.0
         if order not in found:
             expected, observed = _gradients(traced, twin)
             found[order] = expected, observed, worst(expected, observed, traced.precision)

@@ -99,10 +99,16 @@ def _bound(equation: Any, operands: list[Any], widened: bool) -> list[Any]:
     inside = any(hasattr(value, "eqns") or hasattr(value, "jaxpr") for value in equation.params.values())
     if widened and inside and any(_narrow(v.aval) for v in (*equation.invars, *equation.outvars)):
         raise NotImplementedError(f"{equation.primitive.name} in a narrow format")
-    subfuns, params = equation.primitive.get_bind_params(equation.params)
+    subfuns, params = _bind_params(equation)
     params = {key: _wide_format(value) for key, value in params.items()} if widened else params
     found = equation.primitive.bind(*subfuns, *operands, **params)
     return list(found) if equation.primitive.multiple_results else [found]
+
+
+def _bind_params(equation: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """What a primitive is bound with: functions before the operands and parameters, or all of it as parameters."""
+    found = equation.primitive.get_bind_params(equation.params)
+    return ((), dict(found)) if isinstance(found, dict) else (tuple(found[0]), dict(found[1]))
 
 
 def _wide(value: Any) -> Any:

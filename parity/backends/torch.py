@@ -156,7 +156,7 @@ def isolated(dtype: torch.dtype, seed: int) -> Generator[None]:
     torch.set_default_dtype(dtype)
     try:
         with torch.random.fork_rng(devices=[]), torch.enable_grad():
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)  # `torch.manual_seed` asks every device, each time
             yield
     finally:
         torch.set_default_dtype(before)

@@ -13,6 +13,7 @@ from parity.explain import (
     activation,
     arithmetic,
     attention,
+    attributes,
     discrete,
     distribution,
     embedding,
@@ -31,6 +32,7 @@ from parity.explain import (
     optimizer,
     padding,
     pooling,
+    positions,
     precision,
     recurrent,
     shapes,
@@ -55,6 +57,7 @@ FAMILIES: tuple[Family, ...] = (
     padding.FAMILY,
     kernels.FAMILY,
     attention.FAMILY,
+    positions.FAMILY,
     recurrent.FAMILY,
     embedding.FAMILY,
     loss.FAMILY,
@@ -72,6 +75,7 @@ FAMILIES: tuple[Family, ...] = (
     values.FAMILY,
     gradient.FAMILY,
     given.FAMILY,
+    attributes.FAMILY,
     arithmetic.FAMILY,
     precision.FAMILY,
 )
@@ -101,9 +105,12 @@ def explain(located: Located) -> tuple[tuple[Cause, ...], str]:
 
 def hypotheses(scene: Scene) -> Iterator[Hypothesis]:
     """Every mistake that the calls of a scene leave room for."""
+    gradients = scene.check not in ("forward", "buffers")
+    if gradients:
+        yield from gradient.RULES.suspects(scene)
     for family in FAMILIES:
         yield from family.suspects(scene)
-    if scene.check not in ("forward", "buffers"):
+    if gradients:
         yield from gradient.STOPS.suspects(scene)
 
 

@@ -1,4 +1,4 @@
-"""Attention: scale, mask, order of heads and of queries, keys and values; rotary positions."""
+"""Attention: scale, mask, order of heads and of queries, keys and values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from parity.backends.torch_rewrite import Op
 from parity.explain.scene import Scene
-from parity.explain.suspect import Family, Hypothesis, Suspect, at, dialled
+from parity.explain.suspect import Family, Hypothesis, at, dialled
 
 ORDERS: tuple[tuple[int, int, int], ...] = ((0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0))
 """Orders of query, key and value other than the right one."""
@@ -189,17 +189,27 @@ def _split(x: Tensor, heads: int, order: str) -> Tensor:
     return x.unflatten(-1, (-1, heads)).permute(1, 3, 0, 2)
 
 
-def logits(op: Op) -> Iterator[Hypothesis]:
-    """The scale of a softmax written out by hand."""
+PRODUCTS = ("matmul", "bmm", "einsum", "baddbmm")
+
+
+def logits(scene: Scene) -> Iterator[Hypothesis]:
+    """The scale of a softmax written out by hand; that of attention weighs something afterwards."""
     guesses = (0.5, 2.0, *(n**0.5 for n in (2, 3, 4, 5, 7, 8)), *(n**-0.5 for n in (2, 3, 4, 5, 7, 8)))
-    yield dialled(
-        op,
-        "attn-scale-dim",
-        "factor on the logits",
-        1.0,
-        guesses,
-        lambda o, s: o.function(o.args[0] * s, *o.args[1:], **o.kwargs),
-    )
+    for place, op in enumerate(scene.suspected):
+        if op.name == "softmax":
+            weighing = any(later.name in PRODUCTS for later in scene.suspected[place + 1 :])
+            cause = "attn-scale-dim" if weighing else "softmax-temperature"
+            yield dialled(op, cause, "factor on the logits", 1.0, guesses, _scaled)
+
+
+def _scaled(op: Op, factor: float) -> Any:
+    return op.function(op.args[0] * factor, *op.args[1:], **op.kwargs)
+
+
+def by_scene(scene: Scene) -> Iterator[Hypothesis]:
+    """What concerns several calls together."""
+    yield from masks(scene)
+    yield from logits(scene)
 
 
 def masks(scene: Scene) -> Iterator[Hypothesis]:
@@ -232,57 +242,11 @@ def triangles(op: Op) -> Iterator[Hypothesis]:
     yield at(op, "attn-mask-polarity", lambda o: getattr(torch, name)(o.args[0]), f"{name} in its place")
 
 
-def by_scene(scene: Scene) -> Iterator[Hypothesis]:
-    """What concerns several calls together."""
-    yield from masks(scene)
-    yield from rotation(scene)
-
-
-def rotation(scene: Scene) -> Iterator[Hypothesis]:
-    """Pairs of neighbouring features in place of halves, or the other way round, wherever halves are cut or joined."""
-    ops = scene.suspected
-    halves: dict[int, Any] = {}
-    pairs: dict[int, Any] = {}
-    for op in ops:
-        if op.name == "chunk" and isinstance(op.result, tuple | list) and len(op.result) == 2:
-            halves[op.index] = lambda o: (o.args[0][..., ::2], o.args[0][..., 1::2])
-        elif op.name in ("cat", "concat") and len(op.args[0]) == 2 and op.args[0][0].shape == op.args[0][1].shape:
-            halves[op.index] = lambda o: torch.stack(tuple(o.args[0]), -1).flatten(-2)
-        elif op.name == "getitem" and _half(op) is not None:
-            halves[op.index] = lambda o: o.args[0][..., _half(o) :: 2]
-            if _stepped(op) is not None:
-                pairs[op.index] = lambda o: o.args[0].chunk(2, -1)[_stepped(o) or 0]
-    if halves:
-        owner = next(op.owner for op in ops if op.index in halves)
-        yield Suspect("rope-pairing", owner, "neighbouring features are rotated in place of halves", halves)
-    if pairs:
-        owner = next(op.owner for op in ops if op.index in pairs)
-        yield Suspect("rope-pairing", owner, "halves are rotated in place of neighbouring features", pairs)
-
-
-def _half(op: Op) -> int | None:
-    """Which half of the last axis an index takes; None for other indices."""
-    index = op.args[1] if isinstance(op.args[1], tuple) else (op.args[1],)
-    last, size = index[-1], op.args[0].shape[-1]
-    if not isinstance(last, slice) or last.step not in (None, 1) or size % 2:
-        return None
-    bounds = (last.start or 0, size if last.stop is None else last.stop)
-    return {(0, size // 2): 0, (size // 2, size): 1}.get(bounds)
-
-
-def _stepped(op: Op) -> int | None:
-    """Whether an index takes every second feature, and from which on."""
-    index = op.args[1] if isinstance(op.args[1], tuple) else (op.args[1],)
-    last = index[-1]
-    return (last.start or 0) if isinstance(last, slice) and last.step == 2 and last.stop is None else None
-
-
 FAMILY = Family(
     "attention",
     {
         "multi_head_attention_forward": packed,
         "scaled_dot_product_attention": product,
-        "softmax": logits,
         **dict.fromkeys(("tril", "triu"), triangles),
     },
     by_scene,

@@ -32,10 +32,16 @@ def shifting(op: Op) -> Iterator[Hypothesis]:
     yield at(
         op,
         "roll-direction",
-        lambda o: torch.roll(o.args[0], _negative(o.given["shifts"]), o.given.get("dims") or ()),
+        lambda o: torch.roll(o.args[0], _negative(o.given["shifts"]), _dims(o)),
         "the other way",
     )
     yield at(op, "roll-direction", lambda o: o.args[0], "not rolled")
+
+
+def _dims(op: Op) -> Any:
+    """Axes of a roll; none where the flattened array is rolled."""
+    dims = op.given.get("dims")
+    return () if dims is None else dims
 
 
 def accumulating(op: Op) -> Iterator[Hypothesis]:

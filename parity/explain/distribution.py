@@ -44,26 +44,49 @@ def _densities(cls: type, compute: Callable[[Any, Tensor, Callable[..., Tensor]]
     own: Any = vars(cls)["log_prob"]
 
     def log_prob(self: Any, value: Tensor) -> Tensor:
-        return compute(self, value, lambda x: own(self, x))
+        validated = vars(self).get("_validate_args")
+        self._validate_args = False  # a value outside the support is what the mistake makes
+        try:
+            return compute(self, value, lambda x: own(self, x))
+        finally:
+            if validated is None:
+                del self._validate_args
+            else:
+                self._validate_args = validated
 
     return lambda: patch.object(cls, "log_prob", log_prob)
 
 
-def _covariance(self: Any, value: Tensor, own: Callable[..., Tensor]) -> Tensor:
-    """The factor taken for a covariance: its product with itself, factored again."""
-    factor = self.scale_tril
-    wrong = torch.linalg.cholesky(
-        factor @ factor.mT @ factor @ factor.mT + torch.eye(factor.shape[-1], dtype=factor.dtype)
-    )
-    return D.MultivariateNormal(self.loc, scale_tril=wrong, validate_args=False).log_prob(value)
+Factored = Callable[[Tensor], Tensor]
 
 
-def _factor_is_covariance(self: Any, value: Tensor, own: Callable[..., Tensor]) -> Tensor:
-    """The factor itself used as the covariance of the density."""
-    factor = self.scale_tril
-    symmetric = factor @ factor.mT
-    wrong = torch.linalg.cholesky(symmetric @ symmetric)
-    return D.MultivariateNormal(self.loc, scale_tril=wrong, validate_args=False).log_prob(value)
+def _with_factor(change: Factored) -> Callable[[], AbstractContextManager[Any]]:
+    """Every multivariate normal distribution with another factor."""
+
+    def compute(self: Any, value: Tensor, own: Callable[..., Tensor]) -> Tensor:
+        right = self._unbroadcasted_scale_tril
+        self._unbroadcasted_scale_tril = change(right)
+        try:
+            return own(value)
+        finally:
+            self._unbroadcasted_scale_tril = right
+
+    return _densities(D.MultivariateNormal, compute)
+
+
+def _symmetrised(factor: Tensor) -> Tensor:
+    """`jnp.linalg.cholesky` of a factor: it takes the mean of a matrix and its transpose first."""
+    return torch.linalg.cholesky((factor + factor.mT) / 2)
+
+
+def _mirrored(factor: Tensor) -> Tensor:
+    """`torch.linalg.cholesky` of a factor: the lower triangle stands for the upper one too."""
+    return torch.linalg.cholesky(factor)
+
+
+def _squared(factor: Tensor) -> Tensor:
+    """A covariance where its factor belongs."""
+    return factor @ factor.mT
 
 
 def _endless(self: Any, value: Tensor, own: Callable[..., Tensor]) -> Tensor:
@@ -86,12 +109,10 @@ CONVENTIONS: Mapping[str, tuple[tuple[str, str, Callable[[], Any]], ...]] = {
         ("noise-std-vs-variance", "the deviation squared", _parameters(D.Normal, scale=lambda s: s**2)),
     ),
     "MultivariateNormal": (
-        ("mvn-tril-vs-cov", "a factor taken for a covariance", _densities(D.MultivariateNormal, _covariance)),
-        (
-            "mvn-tril-vs-cov",
-            "the covariance taken for a factor",
-            _densities(D.MultivariateNormal, _factor_is_covariance),
-        ),
+        ("mvn-tril-vs-cov", "a factor taken for a covariance", _with_factor(_symmetrised)),
+        ("mvn-tril-vs-cov", "a factor taken for a covariance, its triangle mirrored", _with_factor(_mirrored)),
+        ("mvn-tril-vs-cov", "a covariance taken for a factor", _with_factor(_squared)),
+        ("mvn-tril-vs-cov", "a transposed factor", _with_factor(lambda factor: factor.mT)),
     ),
     "Uniform": (("support-outside", "the density goes on outside", _densities(D.Uniform, _endless)),),
 }

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from parity.backends.torch_rewrite import Op
-from parity.explain.suspect import Family, Hypothesis, at, changed, dialled
+from parity.explain.scene import Scene
+from parity.explain.suspect import Family, Hypothesis, Suspect, at, changed, dialled
 
 
 def embedding(op: Op) -> Iterator[Hypothesis]:
@@ -21,9 +23,7 @@ def embedding(op: Op) -> Iterator[Hypothesis]:
     )
     for offset in (1, 2, -1, -2):
         detail = f"rows shifted by {offset}"
-        yield at(
-            op, "position-offset", lambda o, n=offset: o.again(input=(o.given["input"] + n).clamp(0, rows - 1)), detail
-        )
+        yield at(op, "position-offset", lambda o, n=offset: _shifted(o, n), detail)
     padding = op.given.get("padding_idx")
     if padding is not None:
         place = int(padding) % rows
@@ -76,6 +76,20 @@ def defaults(op: Op) -> Iterator[Hypothesis]:
     yield at(op, "optional-arg-default", lambda o: other[o.name](*o.args, **o.kwargs), f"{name} in place of {op.name}")
 
 
+def shifted(scene: Scene) -> Iterator[Hypothesis]:
+    """Ids that a layer is handed shifted, although the layer is right by itself."""
+    own = {op.index for op in scene.suspected}
+    for op in scene.ops:
+        if op.name == "embedding" and op.index not in own:
+            for offset in (1, 2, -1, -2):
+                detail = f"ids of {op.owner} shifted by {offset}"
+                yield Suspect("position-offset", scene.name, detail, {op.index: lambda o, n=offset: _shifted(o, n)})
+
+
+def _shifted(op: Op, offset: int) -> Any:
+    return op.again(input=(op.given["input"] + offset).clamp(0, op.given["weight"].shape[0] - 1))
+
+
 FAMILY = Family(
     "embedding",
     {
@@ -84,4 +98,5 @@ FAMILY = Family(
         "cumsum": counting,
         **dict.fromkeys(("zeros_like", "ones_like", "zeros", "ones"), defaults),
     },
+    shifted,
 )

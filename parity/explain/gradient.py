@@ -29,7 +29,6 @@ def stops(scene: Scene) -> Iterator[Hypothesis]:
     if switches:
         detail = "the gradient flows through a `no_grad` block"
         yield Suspect("stop-gradient-missing", scene.name, detail, switches)
-    yield Suspect("custom-backward-dropped", scene.name, "the backward rule is lost", around=plain_functions)
     own = {op.index for op in scene.suspected}
     for op in sorted(scene.ops, key=lambda op: op.index not in own):
         for suspect in _stopped_at(op):
@@ -203,6 +202,15 @@ FAMILY = Family(
         "pow": power,
     },
 )
+
+
+def backward_rules(scene: Scene) -> Iterator[Hypothesis]:
+    """Derivatives that are not those of the formula, lost."""
+    yield Suspect("custom-backward-dropped", scene.name, "the backward rule is lost", around=plain_functions)
+
+
+RULES = Family("rules", {}, backward_rules)
+"""Only gradients show these, and another function of the same gradient is no likelier."""
 
 STOPS = Family("stops", {}, stops)
 """Only gradients show these."""

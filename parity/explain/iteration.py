@@ -40,6 +40,9 @@ def loops(scene: Scene) -> Iterator[Hypothesis]:
         yield Suspect(
             "loop-bound", scene.name, "one round more", {last[-1].index: lambda o: _once_more(o, last, before)}
         )
+    yield from _nucleus(scene)
+    yield from _tables(scene)
+    yield from _stale(scene)
     rows = {op.index: _together for op in scene.suspected if op.name in COMPARISONS and _per_row(op)}
     if rows:
         yield Suspect("batch-coupled-stop", scene.name, "all rows go on while any does", rows)
@@ -115,6 +118,70 @@ def _together(op: Op) -> Tensor:
 def _all_together(op: Op) -> Tensor:
     found = op.again()
     return torch.all(found).expand(found.shape)
+
+
+def _nucleus(scene: Scene) -> Iterator[Hypothesis]:
+    """Which token ends the nucleus of a sampler: sums of sorted probabilities against a mass."""
+    sums = [op for op in scene.suspected if op.name == "cumsum"]
+    for op in scene.suspected:
+        if op.name == "sub" and any(op.args[0] is s.result and op.args[1] is s.args[0] for s in sums):
+            later = [o for o in scene.suspected if o.name in COMPARISONS and o.args[0] is op.result]
+            cut = {o.index: _crossing(op) for o in later}
+            yield Suspect("sampling-filter", op.owner, "the token that crosses the mass is cut", cut)
+            bare: dict[int, Replace] = {op.index: lambda o: o.args[0] * 1}
+            yield Suspect("sampling-filter", op.owner, "the token that crosses the mass is cut, the first too", bare)
+
+
+def _crossing(difference: Op) -> Replace:
+    """Compares with the token's own probability counted; the likeliest token always stays."""
+
+    def compare(op: Op) -> Tensor:
+        whole = op.function(op.args[0] + (difference.args[1]), *op.args[1:])
+        return whole & (torch.arange(whole.shape[-1]) > 0)
+
+    return compare
+
+
+def _tables(scene: Scene) -> Iterator[Hypothesis]:
+    """A table that a loop reads step by step: another step, and what stands beyond its ends."""
+    reads = [op for op in scene.suspected if op.name == "getitem" and _entry(op)]
+    tables = {id(op.args[0]): op.args[0] for op in reads}
+    for key, table in tables.items():
+        own = [op for op in reads if op.args[0] is table]
+        if len(own) > 2:
+            results = {id(op.result) for op in own}
+            for end, word in ((0, "first"), (-1, "last")):
+                beyond: dict[int, Replace] = {
+                    op.index: lambda o, e=end, t=key: tables[t][e].expand_as(o.args[0]).clone()
+                    for op in scene.suspected
+                    if op.name in ("ones_like", "zeros_like") and id(op.args[0]) in results
+                }
+                if beyond:
+                    detail = f"beyond the table stands its {word} entry"
+                    yield Suspect("diffusion-step-index", scene.name, detail, beyond)
+            for shift in (1, -1):
+                moved: dict[int, Replace] = {op.index: lambda o, s=shift: _neighbour(o, s) for op in own}
+                yield Suspect("diffusion-step-index", scene.name, f"the table is read {shift:+d} step off", moved)
+
+
+def _entry(op: Op) -> bool:
+    """Whether an index takes one entry of a table."""
+    return isinstance(op.args[0], Tensor) and op.args[0].ndim == 1 and type(op.args[1]) is int
+
+
+def _neighbour(op: Op, shift: int) -> Tensor:
+    size = op.args[0].shape[0]
+    return op.args[0][min(max(op.args[1] % size + shift, 0), size - 1)]
+
+
+def _stale(scene: Scene) -> Iterator[Hypothesis]:
+    """Weights that change between calls, seen as they were."""
+    for op in scene.suspected:
+        first = op.args[0] if op.args else None
+        changed = isinstance(first, torch.nn.Parameter) and isinstance(op.result, Tensor)
+        if changed and op.name in ("add", "sub") and op.result.shape == first.shape:
+            old: dict[int, Replace] = {op.index: lambda o: o.args[0] * 1}
+            yield Suspect("stale-closure-params", op.owner, "changed weights are seen as they were", old)
 
 
 FAMILY = Family("iteration", {}, loops)

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from parity.backends.torch_rewrite import Op
-from parity.explain.suspect import Family, Hypothesis, at, changed
+from parity.backends.torch_rewrite import Op, Replace
+from parity.explain.scene import Scene
+from parity.explain.suspect import Family, Hypothesis, Suspect, at, changed
 
 MOST_GROUPS = 64
 """Ways to group the features of a linear layer that are tried."""
@@ -121,10 +122,24 @@ def _divisors(size: int) -> list[int]:
     return [d for d in range(2, size) if size % d == 0][:MOST_GROUPS]
 
 
+def parametrised(scene: Scene) -> Iterator[Hypothesis]:
+    """A stored part of a parametrised weight, taken for the weight."""
+    for op in scene.suspected:
+        inside = ".parametrizations." in f".{op.owner}." or op.name == "_weight_norm"
+        for place, part in enumerate(op.args) if inside else ():
+            if isinstance(part, Tensor) and isinstance(op.result, Tensor) and part.shape == op.result.shape:
+                where = op.owner.split(".parametrizations")[0].removesuffix("parametrizations").rstrip(".")
+                detail = "what is stored is taken for the weight"
+                taken: dict[int, Replace] = {op.index: lambda o, p=place: o.args[p] * 1}
+                yield Suspect("parametrization-source", where or scene.name, detail, taken)
+                break
+
+
 FAMILY = Family(
     "kernels",
     {
         "linear": linear,
         **{f"conv{kind}{n}d": convolution for kind in ("", "_transpose") for n in (1, 2, 3)},
     },
+    parametrised,
 )

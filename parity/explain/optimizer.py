@@ -26,6 +26,9 @@ def optimizers(scene: Scene) -> Iterator[Hypothesis]:
     for schedule in schedules:
         yield from _schedule(scene, schedule)
     if built:
+        yield Suspect("frozen-params-move", scene.name, "frozen tensors take part in the step", around=_thawed(True))
+        detail = "frozen tensors decay, as if they were trained"
+        yield Suspect("buffers-as-params", scene.name, detail, around=_thawed(False))
         yield Suspect("clip-order", scene.name, "clipped after the update is computed", around=_clipped_late)
 
 
@@ -217,6 +220,41 @@ def _adagrad(p: Any, g: Any, state: dict[str, Any], group: dict[str, Any]) -> An
     g = g + group["weight_decay"] * p
     state["v"] = state.get("v", group.get("initial_accumulator_value", 0.0)) + g * g
     return -group["lr"] / (1 + (n - 1) * group["lr_decay"]) * g / (state["v"] + eps).sqrt()
+
+
+def _thawed(learning: bool) -> Edit:
+    """Every optimizer also steps on tensors that ask for a gradient and were not given to it; or decays them alone."""
+    own: Any = optim.Optimizer.__init__
+    ask: Any = torch.Tensor.requires_grad_
+
+    @contextmanager
+    def edit() -> Generator[None]:
+        noted: list[torch.Tensor] = []
+
+        def asking(self: Any, flag: bool = True) -> torch.Tensor:
+            noted.append(ask(self, flag))
+            return noted[-1]
+
+        def init(self: Any, params: Any, defaults: dict[str, Any]) -> None:
+            given = list(params)
+            inside = [p for g in given for p in (g["params"] if isinstance(g, dict) else [g])]
+            left = [p for p in noted if not any(p is q for q in inside)]
+            more = [{"params": left}] if given and isinstance(given[0], dict) else left
+            own(self, [*given, *more] if left else given, defaults)
+            self.stilled = left if not learning else []
+            self.register_step_pre_hook(_still)
+
+        with patch.object(optim.Optimizer, "__init__", init), patch.object(torch.Tensor, "requires_grad_", asking):
+            yield
+
+    return edit
+
+
+def _still(optimizer: Any, args: Any, kwargs: Any) -> None:
+    """Tensors that only decay have no gradient of their own."""
+    del args, kwargs
+    for p in optimizer.stilled:
+        p.grad = torch.zeros_like(p)
 
 
 @contextmanager

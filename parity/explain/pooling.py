@@ -20,6 +20,7 @@ def maximum(op: Op) -> Iterator[Hypothesis]:
     pads = _each(op.given.get("padding", 0), rank)
     if any(pads):
         yield at(op, "maxpool-zero-pad", lambda o: _zero_padded(o, pads), "the padding counts as 0")
+        yield at(op, "maxpool-zero-pad", lambda o: _from_zero(o), "every window starts from 0")
     yield from _windows(op, rank)
     yield at(op, "pool-kind-swapped", lambda o: _average(o, rank), "the average in place of the maximum")
     yield at(op, "max-tie-gradient", lambda o: _tied(o, rank), "equal maxima share the gradient")
@@ -86,6 +87,11 @@ def _each(value: Any, rank: int) -> tuple[int, ...]:
 def _zero_padded(op: Op, pads: tuple[int, ...]) -> Any:
     flat = tuple(p for pad in reversed(pads) for p in (pad, pad))
     return op.again(input=F.pad(op.given["input"], flat), padding=0)
+
+
+def _from_zero(op: Op) -> Any:
+    found = op.again()
+    return (found[0].clamp(min=0), *found[1:]) if isinstance(found, tuple) else found.clamp(min=0)
 
 
 def _same(op: Op, kernel: tuple[int, ...], stride: tuple[int, ...]) -> Any:

@@ -23,6 +23,9 @@ REFUSED = (
 )
 """What a recomputation may raise where the suspected mistake is impossible, such as an axis that is not there."""
 
+UNNAMED = frozenset({"setting-differs"})
+"""Causes that say where but not what; a name for the same thing says more."""
+
 MOST_RUNS = 1500
 """Recomputations per failure."""
 
@@ -92,13 +95,13 @@ def search(scene: Scene, hypotheses: Iterable[Hypothesis]) -> tuple[Cause, ...]:
     """
     tried = Trials(scene)
     ordered = list(hypotheses)
-    found = list(_tried(tried, ordered))
-    if not any(_explains(verdict) for verdict in found):
-        found += _tried(tried, list(_everywhere(ordered)))
     exact = max(EXACT, 1e2 * NOISE / max(scene.error, NOISE))
+    found = _judged(tried, ordered, exact)
+    if not any(_explains(verdict) for verdict in found):
+        found += _judged(tried, list(_everywhere(ordered)), exact)
     ranked = sorted(
         (v for v in found if _explains(v)),
-        key=lambda v: (_decade(v.left, exact), ("agrees", "silent", "contradicts").index(v.agreement), v.fitted),
+        key=lambda v: (_decade(v.left, exact), *_plainness(v)),
     )
     causes: dict[tuple[str, str], Cause] = {}
     for verdict in ranked:
@@ -107,20 +110,32 @@ def search(scene: Scene, hypotheses: Iterable[Hypothesis]) -> tuple[Cause, ...]:
     return tuple(causes.values())[:3]
 
 
-def _tried(tried: Trials, hypotheses: Iterable[Hypothesis]) -> Iterator[Verdict]:
-    """Each hypothesis in turn, as long as there are runs."""
+def _judged(tried: Trials, hypotheses: Iterable[Hypothesis], exact: float) -> list[Verdict]:
+    """Each hypothesis in turn, as long as there are runs; numbers are fitted only where no mistake explains it all."""
+    found: list[Verdict] = []
+    dials: list[tuple[Dial, Verdict]] = []
     for hypothesis in hypotheses:
         if tried.spent:
-            return
+            break
         if isinstance(hypothesis, Dial):
-            yield _dialled(tried, hypothesis)
+            dials.append((hypothesis, _guessed(tried, hypothesis)))
+            found.append(dials[-1][1])
         else:
             left = tried(hypothesis)
-            yield Verdict(hypothesis, left, agreement(hypothesis.setting, tried.scene.readings)[0])
+            found.append(Verdict(hypothesis, left, agreement(hypothesis.setting, tried.scene.readings)[0]))
+    if all(verdict.left > exact for verdict in found):
+        found += [_fitted(tried, *dial) for dial in dials if not tried.spent and dial[1].left > EXACT]
+    return found
 
 
 def _explains(verdict: Verdict) -> bool:
     return 1 - verdict.left >= (FITTED if verdict.fitted else EXPLAINED)
+
+
+def _plainness(verdict: Verdict) -> tuple[bool, int, bool]:
+    """What is preferred among equally good explanations: one with a name, one that was read, one without a fit."""
+    says = ("agrees", "silent", "contradicts").index(verdict.agreement)
+    return verdict.suspect.cause in UNNAMED, says, verdict.fitted
 
 
 def _decade(left: float, exact: float) -> float:
@@ -128,8 +143,8 @@ def _decade(left: float, exact: float) -> float:
     return 0.0 if left <= exact else float(np.ceil(np.log10(left / exact)))
 
 
-def _dialled(tried: Trials, dial: Dial) -> Verdict:
-    """Finds the value of a number: values that the candidate carries, then usual ones, then the best of all."""
+def _guessed(tried: Trials, dial: Dial) -> Verdict:
+    """The best among the values that the candidate carries and usual ones."""
     probe = dial.at(dial.reference)
     read = [r.value for r in tried.scene.readings if _could_be(r.value) and agreement_name(probe.setting, r.name)]
     guesses = dict.fromkeys(
@@ -137,14 +152,21 @@ def _dialled(tried: Trials, dial: Dial) -> Verdict:
     )
     scores = {value: tried(dial.at(value)) for value in guesses}
     best = min(scores, key=lambda value: scores[value], default=dial.reference)
-    left, fitted = scores.get(best, 1.0), False
-    if left > EXACT:
-        refined = _refined(tried, dial, best if left < 1.0 else dial.reference)
-        score = tried(dial.at(refined))
-        if score < left:
-            (best, left), fitted = _rounded(tried, dial, refined, score), True
     suspect = dial.at(best)
-    return Verdict(suspect, left, agreement(suspect.setting, tried.scene.readings)[0], fitted)
+    return Verdict(suspect, scores.get(best, 1.0), agreement(suspect.setting, tried.scene.readings)[0])
+
+
+def _fitted(tried: Trials, dial: Dial, guess: Verdict) -> Verdict:
+    """The best value of all, searched for from the best guess."""
+    setting = guess.suspect.setting
+    start = setting.suspected if guess.left < 1.0 and setting is not None else dial.reference
+    refined = _refined(tried, dial, float(start))
+    score = tried(dial.at(refined))
+    if score >= guess.left:
+        return guess
+    best, left = _rounded(tried, dial, refined, score)
+    suspect = dial.at(best)
+    return Verdict(suspect, left, agreement(suspect.setting, tried.scene.readings)[0], True)
 
 
 def _refined(tried: Trials, dial: Dial, start: float) -> float:

@@ -53,5 +53,6 @@ FAULTS = family(
     at(
         *(AUXILIARY, "", "intermediates-consumed", "the penalty is gone when the loss asks for it"),
         around("penalty", lambda original, hidden: 0.0),
+        causes=("operand-dropped",),
     ),
 )

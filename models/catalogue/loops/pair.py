@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from flax import nnx
 from hypothesis import strategies as st
 
@@ -12,6 +14,7 @@ from models.catalogue.inputs import chosen, coarse, extreme, integers, normal, s
 from models.catalogue.loops import nnx as candidates
 from models.catalogue.loops import torch as references
 from parity import Input, Pair, real, tokens
+from parity.record import Arrays
 
 
 def _claim(name: str, reference: Callable[[], Any], candidate: Callable[..., Any], *inputs: Input) -> Pair:
@@ -28,6 +31,11 @@ def _random(model: Callable[..., Any]) -> Callable[[], Any]:
     return lambda: model(rngs=nnx.Rngs(0))
 
 
+def _redrawn(state: Arrays, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Other weights for every example: with the same ones, one sequence of tokens is all that is seen."""
+    return {name: rng.standard_normal(np.shape(value)) for name, value in state.items()}
+
+
 FIXED_POINT = _claim("fixed_point", references.FixedPoint, _random(candidates.FixedPoint), real(4, 3))
 HALVING = _claim("halving", references.Halving, candidates.Halving, chosen(4, 3, normal=normal, extreme=extreme))
 UPDATES = _claim(
@@ -37,7 +45,9 @@ UPDATES = _claim(
     chosen(5, 3, normal=normal, coarse=coarse),
     chosen(4, normal=integers(0, 5), coarse=scattered(0, 5, every=2)),
 )
-GREEDY = _claim("greedy", references.Greedy, _random(candidates.Greedy), tokens(9, vocabulary=7))
+GREEDY = replace(
+    _claim("greedy", references.Greedy, _random(candidates.Greedy), tokens(9, vocabulary=7)), weights=_redrawn
+)
 FILTER = _claim("filter", references.Filter, candidates.Filter, real(4, 9, profiles=("normal", "large")))
 SAMPLER = _claim("sampler", references.Sampler, _random(candidates.Sampler), real(4, 3))
 AUXILIARY = _claim("auxiliary", references.Auxiliary, _random(candidates.Auxiliary), real(4, 3))

@@ -41,6 +41,7 @@ FAULTS = family(
     at(
         *(OVER_BATCHES, "mean", "metric-mean-of-batches", "a short batch counts as much as a full one"),
         around("__call__", _mean_of_batches),
+        causes=("masked-mean-of-means",),
     ),
     at(
         *(STATISTICS, "bins", "bucketize-side", "a value on an edge belongs to the bin above"),

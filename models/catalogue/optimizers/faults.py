@@ -110,7 +110,7 @@ FAULTS = family(
         around("factor", lambda original, step: min(step / 4, 1.0)),
     ),
     at(
-        *(MOMENTUM, "nesterov", "schedule-off-by-one", "a step takes the rate of the next"),
+        *(MOMENTUM, "rates", "schedule-off-by-one", "a step takes the rate of the next"),
         around("rates", lambda original, steps: 0.1 * 0.8 ** jnp.arange(1, steps + 1, dtype=float)),
     ),
     at(
