@@ -82,19 +82,29 @@ def faults(
     examples: Annotated[int, typer.Option(min=1, help="how many examples per configuration")] = 6,
     generic: Annotated[bool, typer.Option(help="also the faults that any model may have")] = True,
     every: Annotated[bool, typer.Option("--every", help="list every fault")] = False,
+    group: Annotated[str | None, typer.Option(help="only the faults of this group")] = None,
+    keep: Annotated[
+        Path | None, typer.Option(help="file of outcomes: those in it are taken over, new ones join")
+    ] = None,
     json: Annotated[Path | None, typer.Option(help="write the score as JSON")] = None,
 ) -> None:
     """Inject known porting faults: which are caught, located and named; exit 0 if all are caught, 1 otherwise."""
     from rich.console import Console
 
     from parity.faults.discovery import pairs_and_faults
+    from parity.faults.kept import keeping, kept
     from parity.faults.progress import watched
     from parity.faults.run import run
     from parity.faults.table import render
 
-    pairs, known = pairs_and_faults(target, generic=generic)
+    pairs, chosen = pairs_and_faults(target, generic=generic)
+    if group is not None:
+        _require(group, tuple(dict.fromkeys(fault.group for fault in chosen)), "--group")
+        chosen = [fault for fault in chosen if fault.group == group]
+    known = kept(keep) if keep is not None else {}
     with watched() as tell:
-        score = run(pairs, known, candidate=candidate, examples=examples, progress=tell)
+        note = keeping(keep, known, tell) if keep is not None else tell
+        score = run(pairs, chosen, candidate=candidate, examples=examples, progress=note, known=known)
     Console(width=None if sys.stdout.isatty() else 140).print(render(score, every=every))
     if json is not None:
         json.write_text(dumps(score.to_dict(), indent=2) + "\n")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from parity.report import Report
+from parity.report import Cause, Divergence, Report
 
 if TYPE_CHECKING:
     from parity.localise import Located
@@ -31,18 +31,33 @@ def diagnose(trial: Trial, report: Report) -> Report:
         if found is not None and all(r.ok or r.check == "initial" for r in report.results):
             return replace(report, divergence=found[0], causes=found[1])
     try:
-        located = next(_located(trial, report), None)
-        if located is None:
-            return report
+        found = next(_located(trial, report), None)
+        if found is None:
+            known = _known(trial, report)
+            return report if known is None else replace(report, divergence=known[0], causes=known[1])
+        located, check = found
         causes, seen = explain(located)
     except Exception as problem:  # a report is worth more than a traceback from looking for its cause
         return replace(report, notes=(*report.notes, f"not located: {type(problem).__name__}: {problem}"))
-    divergence = replace(located.divergence, pattern=seen)
+    divergence = replace(located.divergence, check=check, pattern=seen)
     return replace(report, divergence=divergence, causes=causes, depth=located.depth)
 
 
-def _located(trial: Trial, report: Report) -> Iterator[Located]:
-    """The module behind the first failing check whose failure a trace shows."""
+def _known(trial: Trial, report: Report) -> tuple[Divergence, tuple[Cause, ...]] | None:
+    """What a failing check itself tells where no trace shows anything: keys, and leaves that train otherwise."""
+    from parity.explain.keys import keys
+    from parity.explain.merged import merged
+
+    failing = {result.check: result for result in report.results if not result.ok}
+    if "randomness" in failing:
+        return keys(trial)
+    if "trajectory" in failing:
+        return merged(trial, failing["trajectory"].worst)
+    return None
+
+
+def _located(trial: Trial, report: Report) -> Iterator[tuple[Located, str]]:
+    """The module behind the first failing check whose failure a trace shows, and that check."""
     from parity.localise import localise
     from parity.routes import routes
 
@@ -50,4 +65,4 @@ def _located(trial: Trial, report: Report) -> Iterator[Located]:
         for route in routes(trial, result) if not result.ok else ():
             located = localise(route.trial, route.check, route.mode)
             if located.divergence.introduced:
-                yield replace(located, divergence=replace(located.divergence, check=result.check))
+                yield located, result.check

@@ -199,7 +199,7 @@ def _buffers(traced: Traced, check: str) -> Located:
     held = {n: v for n, v in expected.items() if not owned(twin) or n.startswith(twin.reference.name)}
     seen = {name: value for name, value in observed.items() if name in held}
     error = worst(held, seen, traced.precision)
-    divergence = Divergence(check, twin.reference.name, twin.candidate.name, True, error)
+    divergence = Divergence(check, twin.reference.name, twin.candidate.name, bool(wrong), error)
     return _found(traced, divergence, twin, held, seen, ())
 
 

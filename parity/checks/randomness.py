@@ -6,6 +6,7 @@ That the numbers are *used* alike is what the other checks see in training mode,
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,6 +17,21 @@ from parity.noise import OTHER, Draw, Request, chances_agree
 from parity.pair import Mode
 from parity.tolerance import Bound, Override
 from parity.trial import Trial
+
+
+@dataclass(frozen=True)
+class Stale:
+    """A key that is no fresh one.
+
+    Attributes:
+      text: what is wrong with it.
+      draws: numbers of the candidate's draws that it serves.
+      frozen: it is the same at every call; otherwise several draws of one call share it.
+    """
+
+    text: str
+    draws: tuple[int, ...] = ()
+    frozen: bool = False
 
 
 def run(trial: Trial, overrides: tuple[Override, ...]) -> Iterator[Finding]:
@@ -29,8 +45,8 @@ def run(trial: Trial, overrides: tuple[Override, ...]) -> Iterator[Finding]:
         for problem in _unmatched(drawn, requests) or [None]:
             yield _judged(trial, mode, problem, overrides)
         if mode == "train" and drawn:
-            for problem in _stale_keys(trial, requests) or [None]:
-                yield _judged(trial, mode, problem, overrides)
+            for stale in stale_keys(trial, requests) or [None]:
+                yield _judged(trial, mode, stale and stale.text, overrides)
 
 
 def _judged(trial: Trial, mode: Mode, problem: str | None, overrides: tuple[Override, ...]) -> Judgement:
@@ -54,8 +70,16 @@ def _unmatched(drawn: tuple[Draw, ...], requests: tuple[Request, ...]) -> list[s
     return problems
 
 
-def _stale_keys(trial: Trial, requests: tuple[Request, ...]) -> list[str]:
-    """Keys that serve two different draws of the reference, or every call."""
+def stale_keys(trial: Trial, requests: tuple[Request, ...]) -> list[Stale]:
+    """Keys that serve two different draws of the reference, or every call.
+
+    Args:
+      trial: any example.
+      requests: the candidate's draws in training mode.
+
+    Returns:
+      What is wrong; nothing where every draw of every call has a key of its own.
+    """
     from parity.backends.keys import keys_of_two_calls
 
     session = trial.session
@@ -63,15 +87,17 @@ def _stale_keys(trial: Trial, requests: tuple[Request, ...]) -> list[str]:
     fresh = session.fresh_candidate(trial.inputs)  # its keys are its own, where the session's model may be a stand-in
     first, second = keys_of_two_calls(fresh, leaves, inputs, precision=trial.precision)
     if not len(first) == len(second) == len(requests):
-        return ["the candidate draws another number of times when it is not compiled"]
-    problems: list[str] = []
+        return [Stale("the candidate draws another number of times when it is not compiled")]
+    problems: list[Stale] = []
     for index, key in enumerate(first):
         if key is None:
             continue
         if key == second[index]:
-            problems.append(f"{requests[index].draw} has the same key at every call: its numbers never change")
+            text = f"{requests[index].draw} has the same key at every call: its numbers never change"
+            problems.append(Stale(text, (index,), frozen=True))
         same = [i for i in range(index) if first[i] == key and requests[i].source != requests[index].source]
-        problems += [f"draws {i} and {index} of a call have the same key: their numbers are the same" for i in same]
+        text = "draws {} and {} of a call have the same key: their numbers are the same"
+        problems += [Stale(text.format(i, index), (i, index)) for i in same]
     return problems
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from parity.backends.torch_rewrite import Op
-from parity.explain.suspect import Family, Hypothesis, at, changed
+from parity.backends.torch_rewrite import Op, Replace
+from parity.explain.scene import Scene
+from parity.explain.suspect import Family, Hypothesis, Suspect, at, changed
 
 
 def division(op: Op) -> Iterator[Hypothesis]:
@@ -89,8 +90,42 @@ def ordering(op: Op) -> Iterator[Hypothesis]:
         return found.flip(dim) if isinstance(found, Tensor) else type(found)(part.flip(dim) for part in found)
 
     yield at(op, "argsort-descending-flip", flipped, "an ascending sort, flipped")
+    negated = lambda o: o.function(-o.args[0], *o.args[1:], **{**o.kwargs, "descending": not descending})  # noqa: E731  # one expression
+    yield at(op, "negated-key-sort", negated, "the keys are negated: NaN and the smallest integer change sides")
+    yield at(op, "negated-key-sort", lambda o: _nan_last(o, descending), "the keys are negated, NaN counts as last")
     if op.name == "argsort":
         yield at(op, "inverse-permutation", lambda o: torch.argsort(o.again()), "the inverse permutation")
+
+
+def _nan_last(op: Op, descending: bool) -> Any:
+    """An order of negated keys in which NaN is last, as NumPy's and JAX's is."""
+    keys, dim = -op.args[0] if descending else op.args[0], int(op.given.get("dim", -1))
+    order = torch.where(torch.isnan(keys), torch.inf, keys).argsort(dim=dim, stable=True)
+    unknown = torch.isnan(keys).gather(dim, order).long()
+    order = order.gather(dim, unknown.argsort(dim=dim, stable=True))
+    return order if op.name == "argsort" else type(op.again())((op.args[0].gather(dim, order), order))
+
+
+def _kept(op: Op, memory: list[Tensor]) -> Tensor:
+    memory.append(op.again())
+    return memory[-1]
+
+
+def leaking(scene: Scene) -> Iterator[Hypothesis]:
+    """A bias of the selection that weighs what is selected too."""
+    for top in (op for op in scene.suspected if op.name == "topk"):
+        made = next((op for op in scene.suspected if op.name == "add" and op.result is top.args[0]), None)
+        if made is None:
+            continue
+        for op in scene.suspected:
+            if op.name in ("gather", "take_along_dim", "getitem") and any(op.args[0] is a for a in made.args):
+                memory: list[Tensor] = []
+                swap: dict[int, Replace] = {
+                    made.index: lambda o, m=memory: _kept(o, m),
+                    op.index: lambda o, m=memory: o.function(m[-1], *o.args[1:], **o.kwargs),
+                }
+                detail = "what is added for the selection weighs the outputs too"
+                yield Suspect("moe-selection-bias-leak", op.owner, detail, swap)
 
 
 def rounding(op: Op) -> Iterator[Hypothesis]:
@@ -126,4 +161,5 @@ FAMILY = Family(
         **dict.fromkeys(("sort", "argsort"), ordering),
         **dict.fromkeys(("round", "floor", "ceil", "trunc"), rounding),
     },
+    leaking,
 )

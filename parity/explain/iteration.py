@@ -43,6 +43,7 @@ def loops(scene: Scene) -> Iterator[Hypothesis]:
     yield from _nucleus(scene)
     yield from _tables(scene)
     yield from _stale(scene)
+    yield from _ended(scene)
     rows = {op.index: _together for op in scene.suspected if op.name in COMPARISONS and _per_row(op)}
     if rows:
         yield Suspect("batch-coupled-stop", scene.name, "all rows go on while any does", rows)
@@ -120,6 +121,17 @@ def _all_together(op: Op) -> Tensor:
     return torch.all(found).expand(found.shape)
 
 
+def _ended(scene: Scene) -> Iterator[Hypothesis]:
+    """Rows of tokens that go on after their end."""
+    kept: dict[int, Replace] = {}
+    for op in scene.suspected:
+        ids = op.name == "masked_fill" and isinstance(op.result, Tensor) and not op.result.is_floating_point()
+        if ids and op.result.dtype != torch.bool:
+            kept[op.index] = lambda o: o.args[0]
+    if len(kept) > 1:
+        yield Suspect("eos-handling", scene.name, "tokens after the end are kept", kept)
+
+
 def _nucleus(scene: Scene) -> Iterator[Hypothesis]:
     """Which token ends the nucleus of a sampler: sums of sorted probabilities against a mass."""
     sums = [op for op in scene.suspected if op.name == "cumsum"]
@@ -178,8 +190,9 @@ def _stale(scene: Scene) -> Iterator[Hypothesis]:
     """Weights that change between calls, seen as they were."""
     for op in scene.suspected:
         first = op.args[0] if op.args else None
-        changed = isinstance(first, torch.nn.Parameter) and isinstance(op.result, Tensor)
-        if changed and op.name in ("add", "sub") and op.result.shape == first.shape:
+        if not isinstance(first, torch.nn.Parameter) or op.name not in ("add", "sub"):
+            continue
+        if isinstance(op.result, Tensor) and op.result.shape == first.shape:
             old: dict[int, Replace] = {op.index: lambda o: o.args[0] * 1}
             yield Suspect("stale-closure-params", op.owner, "changed weights are seen as they were", old)
 

@@ -30,6 +30,7 @@ class Twist:
       reversed_output: the backward direction is put out in its own order.
       swapped_directions: the backward direction comes first.
       zero_state: an initial state that was given is not used.
+      dropout: `between` the layers, or after the `last`, or after `every` one, or `none`.
     """
 
     order: tuple[int, ...] | None = None
@@ -41,10 +42,20 @@ class Twist:
     reversed_output: bool = False
     swapped_directions: bool = False
     zero_state: bool = False
+    dropout: str = "between"
 
 
 def layer(op: Op) -> Iterator[Hypothesis]:
     """Mistakes of LSTM, GRU and plain recurrent layers and cells."""
+    if _packed(op):
+        if op.args[-1]:
+            detail = "the backward direction comes out in its own order"
+            yield at(op, "rnn-keep-order", _backward_in_own_order, detail)
+        return
+    if op.given.get("train") and op.given.get("dropout"):
+        for place in ("last", "every", "none"):
+            detail = f"dropout after {place} layer" if place != "none" else "no dropout between the layers"
+            yield at(op, "rnn-interlayer-dropout", lambda o, w=place: _run(o, Twist(dropout=w)), detail)
     lstm, gru = op.name.startswith("lstm"), op.name.startswith("gru")
     gates = 4 if lstm else 3 if gru else 1
     for detail, cause, twist in _twists(lstm=lstm, gru=gru):
@@ -99,8 +110,33 @@ def _run(op: Op, twist: Twist) -> Any:
             found.append(y)
             final.append(last)
         x = torch.cat(found[::-1] if twist.swapped_directions else found, -1)
+        if _drops(twist.dropout, last=number == int(g["num_layers"]) - 1):
+            x = torch.dropout(x, float(g.get("dropout", 0.0)), bool(g.get("train", False)))
     output = x.transpose(0, 1) if g["batch_first"] else x
     return (output, *(torch.stack(parts) for parts in zip(*final, strict=True)))
+
+
+def _drops(place: str, *, last: bool) -> bool:
+    """Whether what a layer puts out is dropped from."""
+    return place == "every" or (place == "last" and last) or (place == "between" and not last)
+
+
+def _packed(op: Op) -> bool:
+    """Whether a layer runs over rows of different lengths, packed: the numbers of rows per step follow the data."""
+    return len(op.args) > 3 and isinstance(op.args[1], Tensor) and op.args[1].dtype == torch.int64
+
+
+def _backward_in_own_order(op: Op) -> Any:
+    """The backward half of every row turned round within its length."""
+    data, *state = op.again()
+    sizes = op.args[1].tolist()
+    starts = [sum(sizes[:step]) for step in range(len(sizes))]
+    order = torch.arange(len(data))
+    for row in range(sizes[0]):
+        places = torch.tensor([start + row for start, size in zip(starts, sizes, strict=True) if row < size])
+        order[places] = places.flip(0)
+    half = data.shape[-1] // 2
+    return (torch.cat([data[:, :half], data[order, half:]], -1), *state)
 
 
 def _sweep(

@@ -23,7 +23,7 @@ REFUSED = (
 )
 """What a recomputation may raise where the suspected mistake is impossible, such as an axis that is not there."""
 
-UNNAMED = frozenset({"setting-differs"})
+UNNAMED = frozenset({"setting-differs", "softmax-temperature", "operand-dropped", "wrong-variable"})
 """Causes that say where but not what; a name for the same thing says more."""
 
 MOST_RUNS = 1500

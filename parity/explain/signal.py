@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -93,6 +94,24 @@ def transform(op: Op) -> Iterator[Hypothesis]:
             yield changed(op, "fft-normalisation", "norm", norm)
 
 
+def mel(op: Op) -> Iterator[Hypothesis]:
+    """Edges of bands on the mel scale 2595 log10(1 + f / 700), where Slaney's is linear up to 1000 Hz."""
+    edges = op.result
+    if 700 in [a for a in op.args if isinstance(a, int | float)] and isinstance(edges, Tensor) and edges.ndim == 1:
+        rising = bool((edges[1:] > edges[:-1]).all()) and abs(float(edges[0])) < 1e-6
+        if rising and len(edges) > 2:
+            yield at(op, "mel-variant", lambda o: _slaney(o.again()), "Slaney's scale")
+
+
+def _slaney(edges: Tensor) -> Tensor:
+    """As many edges up to the same frequency, equally spaced on Slaney's scale."""
+    top = float(edges[-1])
+    step = math.log(6.4) / 27
+    highest = 15 + math.log(top / 1000) / step if top >= 1000 else 3 * top / 200
+    mels = torch.linspace(0, highest, len(edges), dtype=edges.dtype)
+    return torch.where(mels < 15, 200 * mels / 3, 1000 * torch.exp(step * (mels - 15)))
+
+
 FAMILY = Family(
     "signal",
     {
@@ -100,6 +119,7 @@ FAMILY = Family(
         "grid_sample": sampling,
         "grid_sampler": sampling,
         "stft": spectrum,
+        "mul": mel,
         **{f"{side}fft{n}": transform for side in ("", "i", "r", "ir") for n in ("", "2", "n")},
         **{f"fft_{side}fft{n}": transform for side in ("", "i", "r", "ir") for n in ("", "2", "n")},
     },

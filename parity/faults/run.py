@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 import weight_bridge
 from parity._errors import StructureMismatch
@@ -13,6 +14,7 @@ from parity.faults.equivalence import equivalent
 from parity.faults.fault import Fault
 from parity.faults.gate import Bench, Remark, Verdict
 from parity.faults.injection import faulty
+from parity.faults.kept import Known
 from parity.faults.practice import accepts
 from parity.faults.score import Outcome, Score
 from parity.formats import Precision
@@ -34,6 +36,7 @@ def run(
     candidate: str = "nnx",
     examples: int = 6,
     progress: Callable[[Outcome], None] | None = None,
+    known: Known = MappingProxyType({}),
 ) -> Score:
     """Injects faults and scores what happens.
 
@@ -42,7 +45,8 @@ def run(
       faults: what to inject.
       candidate: into which of a pair's candidates.
       examples: per configuration.
-      progress: told about every outcome.
+      progress: told about every new outcome.
+      known: outcomes of an earlier run, which are taken over.
 
     Returns:
       The score.
@@ -53,6 +57,8 @@ def run(
         if candidate not in pair.candidates:
             continue
         sites = _sites(pair, faults, candidate)
+        outcomes += [known[fault.id, pair.name] for fault, _ in sites if (fault.id, pair.name) in known]
+        sites = [(fault, where) for fault, where in sites if (fault.id, pair.name) not in known]
         if not sites:
             continue
         bench = Bench.of(pair, candidate, examples=examples)

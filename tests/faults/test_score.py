@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from parity import UsageError
 from parity._cli import app
 from parity.faults import Fault, Outcome, Score, setting
 from parity.faults.discovery import _refuse_twins, pairs_and_faults
+from parity.faults.kept import keeping, kept
+from parity.faults.run import run
 from parity.faults.table import text
 
 CAUGHT = Outcome(
@@ -59,6 +62,33 @@ def test_one_pair_brings_its_own_faults() -> None:
 def test_a_package_that_is_not_there_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match=r"no module named 'models\.nowhere'"):
         pairs_and_faults("models.nowhere")
+
+
+def test_a_run_goes_on_where_an_earlier_one_stopped(tmp_path: Path) -> None:
+    file = tmp_path / "outcomes.json"
+    assert kept(file) == {}
+    seen: list[Outcome] = []
+    keeping(file, {("a", "b"): SURVIVED}, seen.append)(CAUGHT)
+    assert seen == [CAUGHT]
+    assert list(kept(file).values()) == [SURVIVED, CAUGHT]
+    pairs, faults = pairs_and_faults("models.catalogue.metrics.pair:OVER_BATCHES", generic=False)
+    own = [fault for fault in faults if fault.pairs[0] is pairs[0]]
+    known = {(f.id, pairs[0].name): replace(CAUGHT, fault=f.id) for f in own}
+    assert run(pairs, own, known=known, progress=seen.append).outcomes == tuple(known.values())
+    assert seen == [CAUGHT], "nothing was injected again"
+
+
+def test_a_file_of_something_else_is_a_usage_error(tmp_path: Path) -> None:
+    file = tmp_path / "report.json"
+    file.write_text('[{"ok": true}]')
+    with pytest.raises(UsageError, match=r"report\.json holds no outcomes of `parity faults`: .*'ok'"):
+        kept(file)
+
+
+def test_a_group_that_is_not_there_is_refused() -> None:
+    found = CliRunner().invoke(app, ["faults", "models.catalogue.metrics", "--no-generic", "--group", "metric"])
+    assert found.exit_code == 2
+    assert "'metric': expected one of metrics" in found.output
 
 
 def test_the_command_writes_the_score_and_exits_by_it(tmp_path: Path) -> None:

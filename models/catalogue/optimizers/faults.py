@@ -136,6 +136,7 @@ FAULTS = family(
     at(
         *(ACCUMULATION, "", "accumulation-token-weighting", "the mean of the micro-batches' means"),
         around("mean", lambda original, sums, sizes: (sums / sizes).mean()),
+        causes=("masked-mean-of-means",),
     ),
     at(
         *(MOMENTUM, "frozen", "frozen-params-move", "a frozen parameter decays"),

@@ -80,6 +80,7 @@ FAULTS = family(
         *(MIXED, "", "x64-silent-downcast", "inputs are cast to float32"),
         around("__call__", _in_float32),
         checks=("dtypes", "forward"),
+        causes=("f32-island-in-f64",),
     ),
     at(
         *(MIXED, "positions", "table-low-precision", "a table built in float32"),

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 def _unscaled(original: Any, x: Array, **options: Any) -> Array:
-    return original(x, **options) * (1 - original.__self__.rate)
+    drop = original.__self__
+    found = original(x, **options)
+    return found if drop.deterministic else found * (1 - drop.rate)
 
 
 def _same_key(original: Any, x: Array) -> Array:

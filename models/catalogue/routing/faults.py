@@ -56,5 +56,6 @@ FAULTS = family(
     at(
         *(MIXTURE, "balance", "balance-loss-padding", "padding counts in the penalty"),
         around("counted", lambda original, keep: jnp.ones_like(keep)),
+        causes=("mask-ignored",),
     ),
 )
