@@ -256,7 +256,7 @@ def _thawed(learning: bool) -> Edit:
         def init(self: Any, params: Any, defaults: dict[str, Any]) -> None:
             given = list(params)
             inside = [p for g in given for p in (g["params"] if isinstance(g, dict) else [g])]
-            left = [p for p in noted if not any(p is q for q in inside)]
+            left = [p for p in {id(p): p for p in noted}.values() if not any(p is q for q in inside)]
             more = [{"params": left}] if given and isinstance(given[0], dict) else left
             own(self, [*given, *more] if left else given, defaults)
             self.stilled = left if not learning else []
