@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import resource
 import struct
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import save_file
 
 from weight_bridge import CheckpointError, WeightBridgeError
@@ -60,3 +66,108 @@ def test_an_empty_array_of_absurd_extents_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
     with pytest.raises(CheckpointError, match="is more than an array can have"):
         open_checkpoint(tmp_path / "x.safetensors")
+
+
+@contextlib.contextmanager
+def limited(extra: int) -> Iterator[None]:
+    """Lets the process have only `extra` bytes of address space more than it has."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + extra, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def opened(path: Path, most: int) -> str:
+    """Whether a file was read, all of it, or refused; anything else is raised."""
+    peak, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+    try:
+        found = [tensor.read() for tensor in open_checkpoint(path).tensors.values()]
+        assert all(array.nbytes >= 0 for array in found)
+        outcome = "read"
+    except WeightBridgeError as refusal:
+        outcome = str(refusal)
+    assert time.monotonic() - start < 10
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak < most // 1024
+    return outcome
+
+
+NAMES: tuple[Any, ...] = (
+    "../secret.safetensors", "/etc/passwd", "..\\x.safetensors", "a/b.safetensors", "", ".", "..", "x\0.safetensors",
+    "missing.safetensors", "b.safetensors", "C:\\x.safetensors", "~/x.safetensors", "a.safetensors ", "index", 7, None,
+    [], {}, True, "a" * 5000, "\ud800", "//a.safetensors", "./a.safetensors",
+)  # fmt: skip
+
+
+def test_mutated_indexes_are_read_or_refused(tmp_path: Path) -> None:
+    beside, rng = tmp_path / "model", np.random.default_rng(0)
+    beside.mkdir()
+    save_file({"secret": np.zeros(3)}, tmp_path / "secret.safetensors")
+    save_file({"a": ARRAYS["a/w"], "b": ARRAYS["a/b"]}, beside / "a.safetensors")
+    save_file({"c": ARRAYS["a/w"]}, beside / "b.safetensors")
+    right = {"a": "a.safetensors", "b": "a.safetensors", "c": "b.safetensors"}
+    index, outcomes = beside / "model.safetensors.index.json", list[str]()
+    index.write_text(json.dumps({"weight_map": right}))
+    assert opened(index, 2**28) == "read"
+    with limited(2**30):
+        for number in range(700):
+            wrong: dict[str, Any] = dict(right)
+            place = str(rng.choice(["a", "b", "c", "d", "../d", "secret"]))
+            wrong[place] = NAMES[number % len(NAMES)]
+            text = json.dumps({"weight_map": wrong, "metadata": {"total_size": [7, -1, "x", 10**40][number % 4]}})
+            if number % 3 == 0:  # a name twice, a broken text, another kind of content
+                text = [
+                    text.replace('"weight_map": {', '"weight_map": {"a": "b.safetensors", '),
+                    text[:-9],
+                    f"[{text}]",
+                ][number // 3 % 3]
+            index.write_bytes(mutated(text.encode(), rng) if number % 5 == 0 else text.encode())
+            outcomes.append(opened(index, 2**28))
+    assert sum(outcome != "read" for outcome in outcomes) > 500
+    assert not any("secret.safetensors holds" in outcome for outcome in outcomes)
+    assert {path.name for path in tmp_path.iterdir()} == {"model", "secret.safetensors"}
+
+
+class Harmful:
+    """Runs code when it is unpickled."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.place,)
+
+
+def test_mutated_pickles_are_read_or_refused(tmp_path: Path) -> None:
+    rng, path, refused = np.random.default_rng(0), tmp_path / "x.pt", 0
+    state = {name: torch.from_numpy(array) for name, array in ARRAYS.items()}
+    kinds: list[bytes] = []
+    for modern in (True, False):
+        torch.save(state, path, _use_new_zipfile_serialization=modern)
+        kinds.append(path.read_bytes())
+    with limited(2**30):
+        for number in range(600):
+            path.write_bytes(mutated(kinds[number % 2], rng))
+            refused += opened(path, 2**28) != "read"
+    assert refused > 150
+    assert [file.name for file in tmp_path.iterdir()] == ["x.pt"]
+
+
+def test_pickles_with_code_and_absurd_sizes(tmp_path: Path) -> None:
+    place, path = tmp_path / "touched", tmp_path / "x.pt"
+    absurd = torch.zeros(1).expand(2**40)  # four terabytes, of which four bytes are stored
+    for modern in (True, False):
+        torch.save({"w": Harmful(place)}, path, _use_new_zipfile_serialization=modern)
+        assert "would run code: it refers to" in opened(path, 2**28)
+        assert not place.exists()
+    with limited(2**30):
+        torch.save({"w": absurd}, path)
+        assert opened(path, 2**28) == "read"  # a view, as torch has it; no memory is spent
+        for storage in (b"\x8a\x06" + (2**40).to_bytes(6, "little"), b"\x8a\x09" + (2**70).to_bytes(9, "little")):
+            torch.save({"w": torch.zeros(3)}, path, _use_new_zipfile_serialization=False)
+            path.write_bytes(
+                path.read_bytes().replace(b"K\x03\x85", storage + b"\x85").replace(b"K\x03t", storage + b"t")
+            )
+            assert opened(path, 2**28) != "read"
