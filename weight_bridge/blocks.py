@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -17,10 +18,12 @@ import numpy as np
 
 from weight_bridge.spec import Array
 
-BLOCK = 1 << 16  # elements that are put into another order at once
+BLOCK = 1 << 17  # elements that are put into another order at once
 CHUNK = 1 << 22  # bytes that one worker takes at a time
 PADDING = 16  # elements beside a block's rows: extents that are powers of two would all fall on a few cache lines
 WORKERS = min(16, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+_OWN = threading.local()
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -105,6 +108,18 @@ def compact(array: Array, out: Array | None = None) -> Array:
     for region in regions(thin.shape):
         thin[region] = _stored(source[region], scratch)
     return found
+
+
+def room(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Returns memory of this thread to compute in: fresh memory costs as much as filling it.
+
+    It is the same memory each time, so what it held before is lost.
+    """
+    size = math.prod(shape) * dtype.itemsize
+    kept: Array | None = getattr(_OWN, "memory", None)
+    if kept is None or kept.size < size:
+        kept = _OWN.memory = np.empty(max(size, CHUNK), np.uint8)
+    return kept[:size].view(dtype).reshape(shape)
 
 
 def same_bits(one: Array, other: Array) -> bool:

@@ -11,6 +11,7 @@ from weight_bridge._errors import ConversionError
 from weight_bridge.bridge import unequal_problems
 from weight_bridge.casts import CastLoss
 from weight_bridge.checkpoint import CONVERTED, Checkpoint, open_path
+from weight_bridge.descent import rearranges
 from weight_bridge.plan import Plan, Step
 from weight_bridge.results import results
 from weight_bridge.scan import nan_problems
@@ -92,14 +93,22 @@ def convert_file(
 def _carried(
     step: Step, checkpoint: Checkpoint, sink: Sink | None, *, allow_nan: bool
 ) -> tuple[list[str], list[CastLoss]]:
-    """Problems of one step's tensors, and what its cast lost; its leaves are written unless there are problems."""
+    """Problems of one step's tensors, and what its cast lost; its leaves are written unless there are problems.
+
+    Where a step only moves elements, NaN is looked for in what is written, while it is at hand.
+    """
     arrays = {name: checkpoint.tensors[name].read() for name in step.sources}
-    if problems := [] if allow_nan else nan_problems(arrays):
+    later = sink is not None and rearranges(step.transform)
+    if problems := [] if allow_nan or later else nan_problems(arrays):
         return problems, []
     losses: list[CastLoss] = []
+    suspect = False
     try:
         for result in results(step, arrays):
-            losses += result.into(sink) if sink is not None else []
+            if sink is not None:
+                lost, nan = result.into(sink)
+                losses += lost
+                suspect |= nan
     except ConversionError as error:
         return [error.headline], []
-    return [], losses
+    return (nan_problems(arrays) if suspect and later and not allow_nan else []), losses

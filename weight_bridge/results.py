@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from weight_bridge._dtypes import numpy_dtype
-from weight_bridge.blocks import Region, chunks, compact, parallel, pieces, same_bits, same_part
+from weight_bridge.blocks import Region, chunks, compact, parallel, pieces, room, same_bits, same_part
 from weight_bridge.casts import CastLoss, cast_loss, summed
 from weight_bridge.joint import Each
 from weight_bridge.plan import Step
+from weight_bridge.scan import part_has_nan
 from weight_bridge.spec import Array, Spec
 from weight_bridge.transforms import Cast, Chain, Transform, chain
 from weight_bridge.writers.base import Sink
@@ -33,17 +34,19 @@ class Result:
     array: Array
     cast: Cast | None
 
-    def into(self, sink: Sink) -> list[CastLoss]:
-        """Writes the leaf and returns what the cast lost."""
+    def into(self, sink: Sink) -> tuple[list[CastLoss], bool]:
+        """Writes the leaf; returns what the cast lost, and whether there is NaN in it."""
 
-        def write(region: Region) -> CastLoss | None:
-            before = compact(self.array[region])
+        def write(region: Region) -> tuple[CastLoss | None, bool]:
+            part = self.array[(..., *region)]
+            before = part if part.flags.c_contiguous else compact(part, room(part.shape, part.dtype))
             after = self._cast(before)
             sink.write(self.path, region, after)
-            return cast_loss(self.path, before, after)
+            return cast_loss(self.path, before, after), part_has_nan(before)
 
         itemsize = self.spec.nbytes // max(1, self.spec.size)
-        return summed(parallel(write, pieces(self.spec.shape, itemsize, sink.piece)), self.spec.size)
+        done = parallel(write, pieces(self.spec.shape, itemsize, sink.piece))
+        return summed([loss for loss, _ in done], self.spec.size), any(nan for _, nan in done)
 
     def equals(self, there: Array) -> bool:
         """Returns whether an array holds this leaf's bits."""

@@ -14,7 +14,7 @@ from weight_bridge._errors import WriteError
 from weight_bridge.blocks import Region
 from weight_bridge.spec import Array, Spec
 from weight_bridge.writers.base import Sink
-from weight_bridge.writers.staging import sync_file, write_at
+from weight_bridge.writers.staging import Flusher, write_at
 
 
 class SafetensorsSink(Sink):
@@ -34,6 +34,7 @@ class SafetensorsSink(Sink):
             raise WriteError("safetensors has no code for these dtypes; write another format or cast them", strange)
         header, self._begins = _layout(specs, metadata)
         self._at, self._specs = at, specs
+        self._flusher = Flusher(at)
         with at.open("wb") as file:
             file.write(header)
             file.truncate(len(header) + sum(spec.nbytes for spec in specs.values()))
@@ -43,9 +44,10 @@ class SafetensorsSink(Sink):
         first = np.ravel_multi_index([part.start for part in region], spec.shape) if region else 0
         stored = np.ascontiguousarray(data, dtype=numpy_dtype(spec.dtype))
         write_at(self._at, self._begins[path] + int(first) * stored.itemsize, stored)
+        self._flusher.wrote(stored.nbytes)
 
     def close(self) -> None:
-        sync_file(self._at)
+        self._flusher.close()
 
 
 def _layout(specs: Mapping[str, Spec], metadata: Mapping[str, str]) -> tuple[bytes, dict[str, int]]:

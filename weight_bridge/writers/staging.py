@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import threading
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from weight_bridge._errors import WriteError
 from weight_bridge.spec import Array
 
 PARTIAL = ".partial"
+FLUSH = 1 << 27  # bytes of a file that wait before they are brought to the disk
 
 
 @dataclass
@@ -73,6 +75,44 @@ def sync_file(path: Path) -> None:
     """Brings a file's content to the disk."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
+
+
+class Flusher:
+    """Brings a growing file to the disk while it grows, so that the end need not wait for all of it.
+
+    Args:
+      at: the file.
+    """
+
+    def __init__(self, at: Path) -> None:
+        self._at, self._waiting = at, 0
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._failure: OSError | None = None
+
+    def wrote(self, count: int) -> None:
+        """Takes note of so many new bytes, from any thread."""
+        with self._lock:
+            self._waiting += count
+            if self._waiting < FLUSH or (self._thread is not None and self._thread.is_alive()):
+                return
+            self._waiting = 0
+            self._thread = threading.Thread(target=self._flush, daemon=True)
+            self._thread.start()
+
+    def close(self) -> None:
+        """Waits until everything is on the disk; a failure of the disk is raised here."""
+        if self._thread is not None:
+            self._thread.join()
+        if self._failure is not None:
+            raise self._failure
+        sync_file(self._at)
+
+    def _flush(self) -> None:
+        try:
+            sync_file(self._at)
+        except OSError as failure:  # the system tells it once
+            self._failure = failure
 
 
 def write_at(at: Path, position: int, array: Array) -> None:
