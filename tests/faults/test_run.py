@@ -4,15 +4,19 @@ from dataclasses import replace
 
 import pytest
 
+from models.catalogue.attention.faults import FAULTS as ATTENTION
 from models.catalogue.embeddings.faults import FAULTS as EMBEDDINGS
 from models.catalogue.normalisation.faults import FAULTS as NORMS
 from models.catalogue.normalisation.pair import BATCH_NORM, FROZEN_BATCH_NORM
+from models.catalogue.precision.faults import FAULTS as PRECISION
+from models.catalogue.randomness.faults import FAULTS as RANDOMNESS
 from models.catalogue.routing.faults import FAULTS as ROUTING
 from parity.faults import Fault, Outcome, faulty
 from parity.faults.generic import GENERIC
 from parity.faults.run import run
 
-KNOWN = {fault.id: fault for fault in (*NORMS, *EMBEDDINGS, *ROUTING, *GENERIC)}
+EVERY = (*NORMS, *EMBEDDINGS, *ROUTING, *ATTENTION, *PRECISION, *RANDOMNESS, *GENERIC)
+KNOWN = {fault.id: fault for fault in EVERY}
 
 
 def outcome(fault: Fault) -> Outcome:
@@ -30,6 +34,10 @@ def outcome(fault: Fault) -> Outcome:
         ("norm-ddof", "forward", False),
         ("ids-low-precision", "forward", True),
         ("tied-weights-untied", "param_grad", True),
+        ("cache-position-offset", "forward", False),
+        ("rope-partial-dim", "forward", False),
+        ("f32-island-in-f64", "dtypes", True),
+        ("dropout-key-frozen", "randomness", True),
     ],
 )
 def test_a_fault_is_caught_located_and_named_where_common_practice_may_accept_it(
