@@ -77,15 +77,20 @@ def _alone(training: Run, overrides: tuple[Override, ...]) -> Iterator[list[Judg
         )
         label = f"{training.optimizers.name} alone, step {index + 1}"
         yield [
-            _judged(training.mode, c, _rounded(before[c.name], got[c.name]), "same gradients", label, overrides)
+            _judged(
+                training.mode, c, _rounded(before[c.name], got[c.name], index + 1), "same gradients", label, overrides
+            )
             for c in found
         ]
 
 
-def _rounded(before: np.ndarray, after: np.ndarray) -> float:
-    """The bound on an update that is read off as a difference: what the rounding of its ends may make of it."""
-    moved = scale_of(after - before)
-    return FLOAT64_DEFAULT + 8 * UNIT_ROUNDOFF["float64"] * (scale_of(after) / moved if moved else 0.0)
+def _rounded(before: np.ndarray, after: np.ndarray, steps: int) -> float:
+    """The bound on an update that is read off as a difference: what the rounding of its ends may make of it.
+
+    Each side rounds a parameter at most twice a step, when it decays and when it moves.
+    """
+    moved, size = scale_of(after - before), max(scale_of(before), scale_of(after))
+    return FLOAT64_DEFAULT + 4 * steps * UNIT_ROUNDOFF["float64"] * (size / moved if moved else 0.0)
 
 
 def _together(training: Run, moved: Run, overrides: tuple[Override, ...]) -> Iterator[list[Judgement]]:
