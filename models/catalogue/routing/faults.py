@@ -47,7 +47,7 @@ FAULTS = family(
     at(
         *(MIXTURE, "experts", "moe-scale-twice", "the scale of the experts is applied twice"),
         deriving(scale=lambda experts: experts.scale**2),
-        causes=("constant-differs", "constant-factor"),
+        causes=("constant-differs", "constant-factor", "setting-differs"),
     ),
     at(
         *(MIXTURE, "router", "moe-selection-bias-leak", "the bias of the selection weighs the outputs"),
