@@ -49,7 +49,8 @@ class FunctionProgram(JaxProgram):
         filled = [leaves.get(path, leaf) for path, leaf in self._leaves]
         tree = jax.tree_util.tree_unflatten(self._structure, filled)
         result = self._call_tree(tree, inputs, train, key)
-        return result, {path: leaves[path] for path in leaves if path not in self.parameters()}
+        trained = self.parameters()
+        return result, {path: leaves[path] for path in leaves if path not in trained}
 
 
 def of_function(function: Callable[..., Any], params: Any, call: Call) -> FunctionProgram:

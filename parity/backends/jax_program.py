@@ -98,7 +98,8 @@ class JaxProgram:
         """What `step` takes: parameters, buffers, inputs, cotangents, seed, uniform numbers, their draws."""
         dtype = FORMATS[precision]
         cast = {path: as_dtype(value, dtype) for path, value in state.items()}
-        parameters = {path: value for path, value in cast.items() if path in self.parameters()}
+        trained = self.parameters()
+        parameters = {path: value for path, value in cast.items() if path in trained}
         buffers = {path: value for path, value in cast.items() if path not in parameters}
         weights = {name: as_dtype(value, dtype) for name, value in (cotangents or {}).items()}
         numbers = tuple(uniforms(seed, index, draw.shape) for index, draw in enumerate(draws))

@@ -61,7 +61,8 @@ class LinenProgram(JaxProgram):
     def apply(self, leaves: Leaves, inputs: tuple[Any, ...], *, train: bool, key: Any) -> tuple[Any, Leaves]:
         """Applies the module; collections other than `params` are mutable in training mode."""
         variables = traverse_util.unflatten_dict(dict(leaves), sep="/")
-        buffers = [path for path in self._variables if path not in self.parameters()]
+        trained = self.parameters()
+        buffers = [path for path in self._variables if path not in trained]
         result, changed = self.model.apply(
             variables,
             *inputs,

@@ -54,7 +54,8 @@ class NnxProgram(JaxProgram):
         """Merges graph and leaves, sets the mode, calls, and reads the buffers back."""
         model = self.bind(leaves, train=train)
         result = self.call.of(model)(*inputs)
-        buffers = {path: name for name, (path, _) in self._variables.items() if name not in self.parameters()}
+        trained = self.parameters()
+        buffers = {path: name for name, (path, _) in self._variables.items() if name not in trained}
         after = dict(nnx.to_flat_state(nnx.state(model)))
         return result, {name: after[path].get_value() for path, name in buffers.items()}
 
