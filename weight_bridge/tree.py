@@ -150,7 +150,7 @@ def _built(build: Any, origin: str) -> Target:
 
     try:
         return _describe(tree_jax.trace(build, library), origin)
-    except UsageError:
+    except (UsageError, TargetError):
         raise
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -12,7 +12,6 @@ from flax import linen, traverse_util
 from weight_bridge._dtypes import dtype_name
 from weight_bridge.spec import Array, Spec
 from weight_bridge.structure import Layer, Leaf, Target, library_kind, simple_options
-from weight_bridge.tree import nest
 from weight_bridge.tree_jax import device_array, shapes
 
 LIBRARIES = {"flax.linen": "linen"}
@@ -38,7 +37,13 @@ def describe(model: Any, origin: str) -> Target:
     layers[()] = _layer(module)  # modules that are called unbound have no place of their own
     flat = traverse_util.flatten_dict(variables)
     leaves = tuple(_leaf(keys, _unboxed(value)) for keys, value in flat.items() if keys[0] not in TRANSIENT)
-    return Target(origin, leaves, layers, _assemble)
+    places = {"/".join(keys): keys for keys in flat}
+
+    def assemble(arrays: Mapping[str, Array]) -> dict[str, Any]:
+        # by keys, not by paths: a key of `linen.WeightNorm` has slashes of its own
+        return traverse_util.unflatten_dict({places[path]: device_array(array) for path, array in arrays.items()})
+
+    return Target(origin, leaves, layers, assemble)
 
 
 def take_apart(model: Any) -> tuple[Any, Callable[[Any], Any]]:
@@ -70,10 +75,6 @@ def _abstract_init(module: Any, inputs: Any) -> Mapping[str, Any]:
         return module.init({"params": key, "dropout": key}, *args, **kwargs)
 
     return jax.eval_shape(init, jax.eval_shape(lambda: jax.random.key(0)), arrays)
-
-
-def _assemble(arrays: Mapping[str, Array]) -> dict[str, Any]:
-    return nest({path: device_array(array) for path, array in arrays.items()})
 
 
 def _leaf(keys: tuple[str, ...], value: Any) -> Leaf:

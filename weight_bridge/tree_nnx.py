@@ -9,7 +9,7 @@ import jax
 from flax import nnx
 
 from weight_bridge._dtypes import dtype_name
-from weight_bridge._errors import ConversionError
+from weight_bridge._errors import ConversionError, TargetError
 from weight_bridge.spec import Array, Spec
 from weight_bridge.structure import Layer, Leaf, Target, library_kind, simple_options
 from weight_bridge.tree_jax import device_array
@@ -17,6 +17,11 @@ from weight_bridge.tree_jax import device_array
 LIBRARIES = {"flax.nnx.nn": "nnx"}
 # Variables that no checkpoint holds: random streams, decoding caches, what a forward pass leaves behind.
 TRANSIENT = (nnx.RngState, nnx.Cache, nnx.Intermediate, nnx.Perturbation)
+
+NO_LENGTHS = (
+    "nnx.WeightNorm keeps its lengths in arrays that are no variables, so that no state fills them; "
+    "build the plain layer, which takes the computed weight"
+)
 
 
 def describe(model: Any, origin: str) -> Target:
@@ -31,6 +36,8 @@ def describe(model: Any, origin: str) -> Target:
     aliases = {path: tuple(other for other in paths if other != path) for paths in names.values() for path in paths}
     leaves = tuple(_leaf(path, keys, variable, aliases.get(path, ())) for path, (keys, variable) in kept.items())
     layers = {tuple(map(str, path)): _layer(value) for path, value in places.items() if isinstance(value, nnx.Module)}
+    if wrapped := ["/".join(path) or "the model" for path, layer in layers.items() if layer.kind == "nnx.WeightNorm"]:
+        raise TargetError(f"{origin}: {NO_LENGTHS}", wrapped)
 
     def assemble(arrays: Mapping[str, Array]) -> nnx.State:
         filled = [

@@ -37,8 +37,8 @@ def between(candidates: str, *leaves: str) -> tuple[str, ...]:
 
 
 ADAPTERS = (
-    "base_model.model.q.lora_A.default.weight and 1 more: a model with LoRA adapters beside its weights; its scaling is "
-    "not in the tensors. Merge it in torch (model.merge_and_unload()) and convert the merged state dict"
+    "base_model.model.q.lora_A.default.weight and 1 more: a model with LoRA adapters beside its weights; its scaling "
+    "is not in the tensors. Merge it in torch (model.merge_and_unload()) and convert the merged state dict"
 )
 FLATTENED = (
     "classifier/layers_0/kernel from classifier.0.weight [7, 100]: its 100 inputs may be 4 channels of features.0 × 25 "

@@ -6,7 +6,6 @@ weight or spectral normalisation keeps lengths or singular vectors apart from th
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -70,15 +69,6 @@ def _linen_length(owner: Owner, label: str, present: frozenset[Owner]) -> Place:
     return None
 
 
-def _nnx_length(owner: Owner, label: str, present: frozenset[Owner]) -> Place:
-    """`scales` holds `('kernel',)`, beside the `layer_instance` that is wrapped."""
-    if not (owner and owner[-1] == "scales" and label.startswith("(")):
-        return None
-    inside = ast.literal_eval(label)
-    home = (*owner[:-1], "layer_instance", *map(str, inside[:-1]))
-    return (home, "gain") if home in present else None
-
-
 def _equinox_length(owner: Owner, label: str, present: frozenset[Owner]) -> Place:
     """`g`, beside the `layer` that is wrapped."""
     home = (*owner, "layer")
@@ -88,6 +78,5 @@ def _equinox_length(owner: Owner, label: str, present: frozenset[Owner]) -> Plac
 _WAYS: tuple[Callable[[Owner, str, frozenset[Owner]], Place], ...] = (
     _stateful,
     _linen_length,
-    _nnx_length,
     _equinox_length,
 )

@@ -8,6 +8,7 @@ from tests.weight_bridge.layer_table import (
     linear_rows,
     normalization_rows,
     recurrent_rows,
+    reparametrized_rows,
     transformer_rows,
 )
 from tests.weight_bridge.layer_table.row import Row
@@ -19,4 +20,5 @@ ROWS: dict[str, Row] = {
     **attention_rows.ROWS,
     **transformer_rows.ROWS,
     **recurrent_rows.ROWS,
+    **reparametrized_rows.ROWS,
 }
