@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.lax import stop_gradient
@@ -14,6 +13,7 @@ from models.networks.linear_nnx import MLPLayer
 from models.networks.losses_nnx import cross_entropy
 from models.networks.modules_nnx import RngsLike, as_rngs
 from models.networks.pointwise_nnx import logsigmoid
+from models.networks.shape_checks import refuse_features
 from models.networks.windows import window_mask
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class ContrastiveLearningLoss(nnx.Module):
         e1, e2 = self._rows(feature1, feature2)
         scores = e1 @ e2.T
         if self.cross_entropy_like:
-            losses = {"nce": cross_entropy(scores, jnp.arange(len(scores))) - math.log(len(scores))}
+            losses = {"nce": _cross_entropy_beyond_chance(scores)}
         else:
             positive, negative = scores.diagonal(), _negative(scores)
             losses = {"positive": stop_gradient(positive).mean(), "negative": stop_gradient(negative).mean()}
@@ -159,6 +159,8 @@ class ContrastiveLearningLoss(nnx.Module):
         return (losses, (e1, e2)) if return_emb else losses
 
     def _rows(self, feature1: Array, feature2: Array) -> Embeddings:  # (*, D), (*, D') -> two (N, dim_feature)
+        shapes = feature1.shape, feature2.shape
+        refuse_features(type(self).__name__, shapes, (self.dim_input1, self.dim_input2))
         second = self.eval_func if self.dim_input1 == self.dim_input2 else self.eval_func2
         return (
             self.eval_func(feature1.reshape(-1, self.dim_input1)),
@@ -167,7 +169,18 @@ class ContrastiveLearningLoss(nnx.Module):
 
 
 def _negative(scores: Array) -> Array:  # (N, N) -> (N,)
-    return jax.nn.logsumexp(scores, -1) - math.log(scores.shape[-1])
+    """Return logsumexp − ln N, by distances from the mean: of near equals the plain difference is noise."""
+    rows = stop_gradient(scores)
+    mean, largest = rows.mean(-1, keepdims=True), rows.max(-1, keepdims=True)
+    around = jnp.where(largest - mean < 1, mean, largest)
+    return around.squeeze(-1) + jnp.log1p(jnp.expm1(scores - around).mean(-1))
+
+
+def _cross_entropy_beyond_chance(scores: Array) -> Array:  # (N, N) -> (N,)
+    """Return the cross entropy of the diagonal − ln N; exact for confident scores and for near equal ones."""
+    gaps = scores - scores.diagonal()[:, None]
+    confident = cross_entropy(scores, jnp.arange(len(scores))) - math.log(len(scores))
+    return jnp.where(jnp.abs(stop_gradient(gaps)).max(-1) < 1, _negative(gaps), confident)
 
 
 def _window_mean(scores: Array, mask: np.ndarray) -> Array:

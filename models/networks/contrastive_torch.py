@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from models.networks.linear_torch import MLPLayer
 from models.networks.losses_torch import cross_entropy
+from models.networks.shape_checks import refuse_features
 from models.networks.windows import window_mask
 
 if TYPE_CHECKING:
@@ -70,8 +71,7 @@ class ContrastiveLearningLoss(nn.Module):
         e1, e2 = self._rows(feature1, feature2)
         scores = e1 @ e2.T
         if self.cross_entropy_like:
-            targets = torch.arange(len(scores), device=scores.device)
-            losses = {"nce": cross_entropy(scores, targets) - math.log(len(scores))}
+            losses = {"nce": _cross_entropy_beyond_chance(scores)}
         else:
             positive, negative = scores.diagonal(), _negative(scores)
             losses = {"positive": positive.detach().mean(), "negative": negative.detach().mean()}
@@ -155,6 +155,8 @@ class ContrastiveLearningLoss(nn.Module):
         return (losses, (e1, e2)) if return_emb else losses
 
     def _rows(self, feature1: Tensor, feature2: Tensor) -> Embeddings:  # (*, D), (*, D') -> two (N, dim_feature)
+        shapes = tuple(feature1.shape), tuple(feature2.shape)
+        refuse_features(type(self).__name__, shapes, (self.dim_input1, self.dim_input2))
         return (
             self.eval_func(feature1.reshape(-1, self.dim_input1)),
             self.eval_func2(feature2.reshape(-1, self.dim_input2)),
@@ -162,7 +164,18 @@ class ContrastiveLearningLoss(nn.Module):
 
 
 def _negative(scores: Tensor) -> Tensor:  # (N, N) -> (N,)
-    return scores.logsumexp(-1) - math.log(scores.shape[-1])
+    """Return logsumexp − ln N, by distances from the mean: of near equals the plain difference is noise."""
+    rows = scores.detach()
+    mean, largest = rows.mean(-1, keepdim=True), rows.amax(-1, keepdim=True)
+    around = torch.where(largest - mean < 1, mean, largest)
+    return around.squeeze(-1) + torch.log1p(torch.expm1(scores - around).mean(-1))
+
+
+def _cross_entropy_beyond_chance(scores: Tensor) -> Tensor:  # (N, N) -> (N,)
+    """Return the cross entropy of the diagonal − ln N; exact for confident scores and for near equal ones."""
+    gaps = scores - scores.diagonal().unsqueeze(-1)
+    confident = cross_entropy(scores, torch.arange(len(scores), device=scores.device)) - math.log(len(scores))
+    return torch.where(gaps.detach().abs().amax(-1) < 1, _negative(gaps), confident)
 
 
 def _window_mean(scores: Tensor, mask: np.ndarray) -> Tensor:

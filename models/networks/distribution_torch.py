@@ -15,6 +15,11 @@ from models.networks.stoch_torch import BernoulliStoch, CategoricalStoch, Normal
 KINDS = ("normal", "categorical", "bernoulli")
 
 
+def _refuse_nan(x: Tensor) -> None:
+    if x.isnan().any():
+        raise ValueError("Distribution: the input holds NaN; expected the parameters of a distribution")
+
+
 class Distribution(nn.Module):
     """Reads its input as the parameters of a distribution, and draws a sample that gradients pass through.
 
@@ -84,7 +89,7 @@ class Distribution(nn.Module):
         )
         mean, raw = x.chunk(2, dim=-1)
         std = F.softplus(raw) + 1e-6
-        td.Normal(mean, std)  # refuses NaN
+        _refuse_nan(x)
         if deterministic:
             return NormalStoch(mean, std, mean)
         eps = draws_torch.standard_normal(mean) if noise is None else noise
@@ -106,7 +111,7 @@ class Distribution(nn.Module):
     def _bernoulli(self, logits: Tensor, deterministic: bool, inv_tmp: float, noise: Tensor | None) -> BernoulliStoch:
         logits = logits * inv_tmp
         probs = torch.sigmoid(logits)
-        td.Bernoulli(probs=probs)  # refuses NaN
+        _refuse_nan(logits)
         hard = draws_torch.bits(probs) if noise is None else noise
         stoch = hard + (probs - probs.detach())
         if self.spherical:

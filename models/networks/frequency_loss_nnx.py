@@ -6,6 +6,7 @@ from jax import Array
 from jax import numpy as jnp
 from jax.lax import stop_gradient
 
+from models.networks.shape_checks import refuse_images, refuse_unlike
 from models.networks.value_checks_nnx import is_concrete
 
 
@@ -19,6 +20,9 @@ class FocalFrequencyLoss:
         ave_spectrum: Average the spectra over the batch first.
         log_matrix: Take the logarithm of the weights.
         batch_matrix: Divide the weights by their maximum over the whole batch, not that of each channel.
+
+    Raises:
+        ValueError: `patch_factor` is below 1.
 
     Example:
         >>> FocalFrequencyLoss()(jnp.zeros((2, 3, 4, 4)), jnp.zeros((2, 3, 4, 4)))
@@ -39,6 +43,8 @@ class FocalFrequencyLoss:
     ) -> None:
         self.loss_weight = loss_weight
         self.alpha = alpha
+        if patch_factor < 1:
+            raise ValueError(f"FocalFrequencyLoss: patch_factor must be at least 1, got {patch_factor}")
         self.patch_factor = patch_factor
         self.ave_spectrum = ave_spectrum
         self.log_matrix = log_matrix
@@ -85,8 +91,11 @@ class FocalFrequencyLoss:
             Scalar, or (N, P) without `mean_batch`; (B, T) for five axes.
 
         Raises:
+            ValueError: These are no images, or without `mean_batch` there is not one loss for each.
             AssertionError: A given weight is outside [0, 1]; not checked under a transformation.
         """
+        refuse_images("FocalFrequencyLoss", pred.shape)
+        refuse_unlike("FocalFrequencyLoss", pred.shape, target.shape)
         leading = pred.shape[:-3]
         target = jnp.broadcast_to(target, pred.shape).reshape(-1, *pred.shape[-3:])
         difference = self.spectrum(pred.reshape(-1, *pred.shape[-3:])) - self.spectrum(target)
@@ -97,4 +106,7 @@ class FocalFrequencyLoss:
         loss = (matrix * distance).sum((-3, -2, -1))
         if mean_batch:
             return loss.mean() * self.loss_weight
-        return (loss.reshape(leading) if len(leading) > 1 else loss) * self.loss_weight
+        if len(leading) > 1:
+            refuse_images("FocalFrequencyLoss", pred.shape, loss.shape)
+            loss = loss.reshape(leading)
+        return loss * self.loss_weight

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from models.networks.shape_checks import refuse_images, refuse_unlike
+
 
 class FocalFrequencyLoss:
     """Squared difference of two images' spectra, weighted towards the frequencies that differ most.
@@ -16,6 +18,9 @@ class FocalFrequencyLoss:
         ave_spectrum: Average the spectra over the batch first.
         log_matrix: Take the logarithm of the weights.
         batch_matrix: Divide the weights by their maximum over the whole batch, not that of each channel.
+
+    Raises:
+        ValueError: `patch_factor` is below 1.
 
     Example:
         >>> FocalFrequencyLoss()(torch.zeros(2, 3, 4, 4), torch.zeros(2, 3, 4, 4))
@@ -36,6 +41,8 @@ class FocalFrequencyLoss:
     ) -> None:
         self.loss_weight = loss_weight
         self.alpha = alpha
+        if patch_factor < 1:
+            raise ValueError(f"FocalFrequencyLoss: patch_factor must be at least 1, got {patch_factor}")
         self.patch_factor = patch_factor
         self.ave_spectrum = ave_spectrum
         self.log_matrix = log_matrix
@@ -82,8 +89,11 @@ class FocalFrequencyLoss:
             Scalar, or (N, P) without `mean_batch`; (B, T) for five axes.
 
         Raises:
+            ValueError: These are no images, or without `mean_batch` there is not one loss for each.
             AssertionError: A given weight is outside [0, 1].
         """
+        refuse_images("FocalFrequencyLoss", tuple(pred.shape))
+        refuse_unlike("FocalFrequencyLoss", tuple(pred.shape), tuple(target.shape))
         leading = pred.shape[:-3]
         target = target.expand_as(pred).reshape(-1, *pred.shape[-3:])
         difference = self.spectrum(pred.reshape(-1, *pred.shape[-3:])) - self.spectrum(target)
@@ -93,4 +103,7 @@ class FocalFrequencyLoss:
         loss = (matrix * distance).sum((-3, -2, -1))
         if mean_batch:
             return loss.mean() * self.loss_weight
-        return (loss.reshape(leading) if len(leading) > 1 else loss) * self.loss_weight
+        if len(leading) > 1:
+            refuse_images("FocalFrequencyLoss", tuple(pred.shape), tuple(loss.shape))
+            loss = loss.reshape(leading)
+        return loss * self.loss_weight

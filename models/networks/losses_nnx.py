@@ -10,6 +10,7 @@ from jax import numpy as jnp
 from jax.lax import stop_gradient
 
 from models.networks.pointwise_nnx import logsigmoid, softplus
+from models.networks.shape_checks import refuse_axes, refuse_unlike
 from models.networks.softmax_nnx import log_softmax, logsumexp_without, softmax
 from models.networks.value_checks_nnx import is_concrete
 
@@ -114,6 +115,7 @@ def focal_loss(prediction: Array, target: Array, gamma: float = 2.0, sum_dim: in
     References:
         Lin et al., 2017: Focal loss for dense object detection.
     """
+    refuse_axes("focal_loss", sum_dim, prediction.ndim + 1)
     logits = jnp.swapaxes(jnp.expand_dims(prediction, 1), 1, sum_dim)
     logits = logits.squeeze(-1) if logits.shape[-1] == 1 else logits  # (B, K, *)
     if gamma == 0:
@@ -136,10 +138,15 @@ def binary_focal_loss(prediction: Array, target: Array, gamma: float = 2.0, sum_
     Returns:
         The prediction's shape without that axis.
 
+    Raises:
+        ValueError: The shapes do not fit, or there is no such axis.
+
     Example:
         >>> binary_focal_loss(jnp.zeros((1, 2)), jnp.array([[0.0, 1.0]]))
         Array([0.3465736], dtype=float32)
     """
+    refuse_unlike("binary_focal_loss", prediction.shape, target.shape)
+    refuse_axes("binary_focal_loss", sum_dim, prediction.ndim)
     if gamma == 0:
         loss = (1 - target) * prediction - logsigmoid(prediction)
     else:
@@ -169,9 +176,14 @@ def charbonnier(
     Returns:
         The prediction's shape without those axes.
 
+    Raises:
+        ValueError: The shapes do not fit, or there is no such axis.
+
     Example:
         >>> charbonnier(jnp.zeros((2, 1, 3, 5)), jnp.ones((2, 1, 3, 5))).round(2)
         Array([15., 15.], dtype=float32)
     """
     axes = (-3, -2, -1) if sum_dim is None else sum_dim if isinstance(sum_dim, int) else tuple(sum_dim)
+    refuse_unlike("charbonnier", prediction.shape, target.shape)
+    refuse_axes("charbonnier", axes, prediction.ndim)
     return (((prediction - target) ** 2 + epsilon**2) ** (alpha / 2)).sum(axes)

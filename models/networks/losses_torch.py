@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from models.networks.shape_checks import refuse_axes, refuse_unlike
 from models.networks.softmax_torch import log_softmax, logsumexp_without, softmax
 
 
@@ -98,7 +99,7 @@ def focal_loss(prediction: Tensor, target: Tensor, gamma: float = 2.0, sum_dim: 
         Scalar.
 
     Raises:
-        ValueError: The shapes do not fit, or a target is no class.
+        ValueError: The shapes do not fit, a target is no class, or there is no such axis.
 
     Example:
         >>> focal_loss(torch.zeros(3, 2), torch.tensor([0, 1, 1]))
@@ -107,6 +108,7 @@ def focal_loss(prediction: Tensor, target: Tensor, gamma: float = 2.0, sum_dim: 
     References:
         Lin et al., 2017: Focal loss for dense object detection.
     """
+    refuse_axes("focal_loss", sum_dim, prediction.ndim + 1)
     logits = prediction.unsqueeze(1).transpose(1, sum_dim).squeeze(-1)  # (B, K, *)
     if gamma == 0:
         loss = cross_entropy(logits, target, dim=1)
@@ -128,10 +130,15 @@ def binary_focal_loss(prediction: Tensor, target: Tensor, gamma: float = 2.0, su
     Returns:
         The prediction's shape without that axis.
 
+    Raises:
+        ValueError: The shapes do not fit, or there is no such axis.
+
     Example:
         >>> binary_focal_loss(torch.zeros(1, 2), torch.tensor([[0.0, 1.0]]))
         tensor([0.3466])
     """
+    refuse_unlike("binary_focal_loss", tuple(prediction.shape), tuple(target.shape))
+    refuse_axes("binary_focal_loss", sum_dim, prediction.ndim)
     if gamma == 0:
         loss = (1 - target) * prediction - F.logsigmoid(prediction)
     else:
@@ -161,9 +168,14 @@ def charbonnier(
     Returns:
         The prediction's shape without those axes.
 
+    Raises:
+        ValueError: The shapes do not fit, or there is no such axis.
+
     Example:
         >>> charbonnier(torch.zeros(2, 1, 3, 5), torch.ones(2, 1, 3, 5))
         tensor([15.0000, 15.0000])
     """
     axes = (-3, -2, -1) if sum_dim is None else sum_dim if isinstance(sum_dim, int) else tuple(sum_dim)
+    refuse_unlike("charbonnier", tuple(prediction.shape), tuple(target.shape))
+    refuse_axes("charbonnier", axes, prediction.ndim)
     return ((prediction - target).square() + epsilon**2).pow(alpha / 2).sum(axes)

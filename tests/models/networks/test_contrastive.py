@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 import torch
@@ -13,6 +14,7 @@ from jax import numpy as jnp
 import models.networks.jax
 import models.networks.torch
 from models.networks import ContrastiveLearningConfig, LinearConfig, MLPConfig
+from models.networks.modules_nnx import Identity
 from models.networks.windows import window_mask
 from tests.models.networks.live_cases import live_case
 from tests.models.networks.replay import run_nnx, worst_errors
@@ -120,3 +122,24 @@ def test_the_series_sums_the_means_of_its_windows():
     negative = torch.logsumexp(e1.reshape(8, 5) @ e2.reshape(8, 5).T, -1) - np.log(8)
     expected = (negative - torch.tensor(positive).reshape(-1)).mean()
     torch.testing.assert_close(found["nce"], expected)
+
+
+@pytest.mark.parametrize("cross_entropy_like", [False, True])
+@pytest.mark.parametrize("size", [1e-7, 1e-3, 1.0, 30.0])
+def test_losses_of_near_equal_scores_keep_their_digits(size, cross_entropy_like):
+    embeddings = np.random.default_rng(3).standard_normal((2, 7, 5))
+    embeddings[1] *= size
+    e1, e2 = embeddings.astype(np.longdouble)
+    scores = e1 @ e2.T
+    gaps = scores - scores.diagonal()[:, None]
+    truth = np.log1p(np.expm1(gaps).mean(-1))
+    cfg = ContrastiveLearningConfig(5, MLP, cross_entropy_like=cross_entropy_like)
+    reference = models.networks.torch.ContrastiveLearningLoss(5, 5, cfg)
+    reference.eval_func = reference.eval_func2 = torch.nn.Identity()
+    candidate = models.networks.jax.ContrastiveLearningLoss(5, 5, cfg, rngs=0)
+    candidate.eval_func = Identity()
+    found = [reference.calc_nce(*map(torch.tensor, embeddings))["nce"].numpy()]
+    with jax.enable_x64(True):
+        found.append(np.asarray(candidate.calc_nce(*map(jnp.asarray, embeddings))["nce"]))
+    errors = [float(np.abs(nce - truth).max() / np.abs(truth).max()) for nce in found]
+    assert max(errors) < 1e-14, errors
