@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 OBS_SHAPE = (1, 16, 16)
-FEATURE_DIM = 32
+FEATURE_DIM = 128
 
 UNET = UNetConfig(
     channels=(16, 32),
@@ -25,8 +25,7 @@ UNET = UNetConfig(
 )
 VIT = ViTConfig(
     patch_size=4,
-    transformer_cfg=TransformerConfig(d_model=48, nhead=4, dim_ff=96, n_layers=2, dropout=0.0),
-    decoder_output_activation="Sigmoid",
+    transformer_cfg=TransformerConfig(d_model=128, nhead=4, dim_ff=512, n_layers=2, dropout=0.0),
 )
 DENSE = LinearConfig("Identity")
 

@@ -36,11 +36,12 @@ def test_a_snippet_runs_and_prints_what_it_says(snippet, capsys):
 
 
 def test_the_guide_still_has_its_snippets():
-    assert len(SNIPPETS) == 11
+    assert len(SNIPPETS) == 12
     assert [line for snippet in SNIPPETS for line in PRINTS.findall(snippet)] == [
         "(32, 8)",
         "(32, 64)",
         "(32, 3, 64, 64)",
+        "(4, 8)",
     ]
 
 
