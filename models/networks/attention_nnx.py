@@ -15,6 +15,7 @@ from models.networks.softmax_nnx import softmax
 
 if TYPE_CHECKING:
     from jax import Array
+    from jaxtyping import Float
 
 _POINTWISE = ConvConfig(activation="Identity", kernel_size=1, stride=1, padding=0)
 
@@ -77,7 +78,7 @@ class Attention1d(nnx.Module):
         self.shuffle = HorizonShuffle(patch_size)
         self.proj_out = ConvNormActivation1d(channels, channels, _POINTWISE, rngs=rngs)
 
-    def __call__(self, x: Array) -> Array:  # (B, C, *) -> (B, C, *)
+    def __call__(self, x: Float[Array, "B C *space"]) -> Float[Array, "B C *space"]:
         flat = x.reshape(*x.shape[:2], -1)
         attended = head_major_attention(self.unshuffle(self.qkv(flat)), self.nhead)
         return (flat + self.proj_out(self.shuffle(attended))).reshape(x.shape)
@@ -123,7 +124,7 @@ class Attention2d(nnx.Module):
         self.shuffle = PixelShuffle(patch_size)
         self.proj_out = ConvNormActivation(channels, channels, _POINTWISE, rngs=rngs)
 
-    def __call__(self, x: Array) -> Array:  # (B, C, H, W) -> (B, C, H, W)
+    def __call__(self, x: Float[Array, "B C H W"]) -> Float[Array, "B C H W"]:
         patches = self.unshuffle(self.qkv(x))
         attended = head_major_attention(patches.reshape(*patches.shape[:2], -1), self.nhead)
         attended = attended.reshape(*attended.shape[:2], *patches.shape[2:])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 
@@ -9,6 +11,9 @@ from models.networks.config import AttentionConfig, ConvConfig
 from models.networks.convolution_torch import ConvNormActivation, ConvNormActivation1d
 from models.networks.shuffle_torch import HorizonShuffle, HorizonUnShuffle
 from models.networks.softmax_torch import softmax
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 _POINTWISE = ConvConfig(activation="Identity", kernel_size=1, stride=1, padding=0)
 
@@ -68,7 +73,7 @@ class Attention1d(nn.Module):
         self.shuffle = HorizonShuffle(patch_size)
         self.proj_out = ConvNormActivation1d(channels, channels, _POINTWISE)
 
-    def forward(self, x: Tensor) -> Tensor:  # (B, C, *) -> (B, C, *)
+    def forward(self, x: Float[Tensor, "B C *space"]) -> Float[Tensor, "B C *space"]:
         flat = x.flatten(2)
         attended = head_major_attention(self.unshuffle(self.qkv(flat)), self.nhead)
         return (flat + self.proj_out(self.shuffle(attended))).reshape(x.shape)
@@ -111,7 +116,7 @@ class Attention2d(nn.Module):
         self.shuffle = nn.PixelShuffle(patch_size)
         self.proj_out = ConvNormActivation(channels, channels, _POINTWISE)
 
-    def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W) -> (B, C, H, W)
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         patches = self.unshuffle(self.qkv(x))
         attended = head_major_attention(patches.flatten(2), self.nhead)
         attended = attended.unflatten(2, patches.shape[2:])

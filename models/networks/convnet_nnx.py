@@ -17,6 +17,7 @@ from models.networks.transposed_sizes import get_input_shape, output_paddings
 
 if TYPE_CHECKING:
     from jax import Array
+    from jaxtyping import Float
 
     from models.networks.config import ConvNetConfig
 
@@ -57,7 +58,7 @@ class ConvNet(nnx.Module):
         self.conved_shape = size
         self.conved_size = self.last_channel * size[0] * size[1]
 
-    def __call__(self, x: Array) -> Array:  # (B, C, H, W) -> (B, C', H', W')
+    def __call__(self, x: Float[Array, "B C H W"]) -> Float[Array, "B C_out H_out W_out"]:
         return self.conv(x)
 
 
@@ -102,7 +103,7 @@ class ConvTranspose(nnx.Module):
             layers.append(ConvTransposeNormActivation(self.channels[i], self.channels[i + 1], layer, rngs=rngs))
         self.conv = Sequential(layers)
 
-    def __call__(self, x: Array) -> Array:  # (B, C, H, W) -> (B, *obs_shape)
+    def __call__(self, x: Float[Array, "B C H W"]) -> Float[Array, "B C_obs H_obs W_obs"]:
         return self.conv(self.first_conv(x))
 
     @staticmethod

@@ -14,6 +14,8 @@ from models.networks.transposed_sizes import get_input_shape, output_paddings
 from models.networks.transposed_torch import ConvTransposeNormActivation
 
 if TYPE_CHECKING:
+    from jaxtyping import Float
+
     from models.networks.config import ConvNetConfig
 
 
@@ -52,7 +54,7 @@ class ConvNet(nn.Module):
         self.conved_shape = size
         self.conved_size = self.last_channel * size[0] * size[1]
 
-    def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W) -> (B, C', H', W')
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C_out H_out W_out"]:
         return self.conv(x)
 
 
@@ -94,7 +96,7 @@ class ConvTranspose(nn.Module):
             layers.append(ConvTransposeNormActivation(self.channels[i], self.channels[i + 1], layer))
         self.conv = nn.Sequential(*layers)
 
-    def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W) -> (B, *obs_shape)
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C_obs H_obs W_obs"]:
         return self.conv(self.first_conv(x))
 
     @staticmethod

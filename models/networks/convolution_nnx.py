@@ -16,6 +16,7 @@ from models.networks.sizes import is_glu_like, scaled_width
 
 if TYPE_CHECKING:
     from jax import Array
+    from jaxtyping import Float
 
 
 def convolution_norm(cfg: ConvConfig, kind: str, in_width: int, out_width: int) -> nnx.Module:
@@ -75,7 +76,7 @@ class ConvNormActivation(nnx.Module):
         self.activation = Activation(cfg.activation, dim=-3, rngs=rngs)
         self.dropout = dropout(cfg.dropout, rngs)
 
-    def __call__(self, x: Array) -> Array:  # (B, C, H, W) -> (B, C', H', W')
+    def __call__(self, x: Float[Array, "B C H W"]) -> Float[Array, "B C_out H_out W_out"]:
         x = self.conv(self.norm(x)) if self.norm_first else self.norm(self.conv(x))
         return self.dropout(self.activation(self.shuffle(x)))
 
@@ -125,7 +126,7 @@ class ConvNormActivation1d(nnx.Module):
         self.activation = Activation(cfg.activation, dim=-2, rngs=rngs)
         self.dropout = dropout(cfg.dropout, rngs)
 
-    def __call__(self, x: Array) -> Array:  # (B, C, T) -> (B, C', T')
+    def __call__(self, x: Float[Array, "B C T"]) -> Float[Array, "B C_out T_out"]:
         if self.norm_first:
             x = self.shuffle(self.conv(self.norm(x)))
         else:
@@ -194,7 +195,7 @@ class ResidualBlock(nnx.Module):
         )
         self.activation = Activation(activation, dim=-3, rngs=rngs)
 
-    def __call__(self, x: Array) -> Array:  # (B, C, H, W) -> (B, C, H, W)
+    def __call__(self, x: Float[Array, "B C H W"]) -> Float[Array, "B C H W"]:
         y = self.conv_block(x)
         if y.shape[-2:] != x.shape[-2:]:
             raise ValueError(f"ResidualBlock: the kernel must be odd to keep the size, got {x.shape} and {y.shape}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
@@ -11,6 +11,9 @@ from models.networks.config import ConvConfig, PaddingMode
 from models.networks.norms_torch import get_norm
 from models.networks.shuffle_torch import HorizonShuffle, HorizonUnShuffle
 from models.networks.sizes import is_glu_like, scaled_width
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 
 def convolution_norm(cfg: ConvConfig, kind: str, in_width: int, out_width: int) -> nn.Module:
@@ -68,7 +71,7 @@ class ConvNormActivation(nn.Module):
         self.activation = Activation(cfg.activation, dim=-3)
         self.dropout = nn.Dropout(cfg.dropout) if cfg.dropout > 0 else nn.Identity()
 
-    def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W) -> (B, C', H', W')
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C_out H_out W_out"]:
         x = self.conv(self.norm(x)) if self.norm_first else self.norm(self.conv(x))
         return self.dropout(self.activation(self.shuffle(x)))
 
@@ -116,7 +119,7 @@ class ConvNormActivation1d(nn.Module):
         self.activation = Activation(cfg.activation, dim=-2)
         self.dropout = nn.Dropout(cfg.dropout) if cfg.dropout > 0 else nn.Identity()
 
-    def forward(self, x: Tensor) -> Tensor:  # (B, C, T) -> (B, C', T')
+    def forward(self, x: Float[Tensor, "B C T"]) -> Float[Tensor, "B C_out T_out"]:
         if self.norm_first:
             x = self.shuffle(self.conv(self.norm(x)))
         else:
@@ -175,5 +178,5 @@ class ResidualBlock(nn.Module):
         )
         self.activation = Activation(activation, dim=-3)
 
-    def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W) -> (B, C, H, W)
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         return self.activation(x + self.conv_block(x))

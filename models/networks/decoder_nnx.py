@@ -25,6 +25,7 @@ from models.networks.vit_nnx import ViT
 
 if TYPE_CHECKING:
     from jax import Array
+    from jaxtyping import Float
 
 
 class Decoder(Freezable):
@@ -78,7 +79,7 @@ class Decoder(Freezable):
             fits = is_vit and self.feature_dim == self.input_shape[0]
             assert fits, f"Decoder: without fc_cfg expected feature_dim {self.input_shape}, got {self.feature_dim}"
 
-    def __call__(self, x: Array) -> Array:  # (*, feature_dim) -> (*, *obs_shape)
+    def __call__(self, x: Float[Array, "*batch feature_dim"]) -> Float[Array, "*batch *obs_shape"]:
         shape = (self.feature_dim,) if isinstance(self.feature_dim, int) else self.feature_dim
         batch = x.shape[: x.ndim - len(shape)]
         features = self.fc(x.reshape(-1, *shape)).reshape(-1, *self.input_shape)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
@@ -21,6 +21,9 @@ from models.networks.encoder_torch import FeatureDim, dense
 from models.networks.freezing_torch import Freezable
 from models.networks.resnet_torch import ResNetPixShuffle
 from models.networks.vit_torch import ViT
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 
 class Decoder(Freezable):
@@ -71,7 +74,7 @@ class Decoder(Freezable):
             fits = is_vit and self.feature_dim == self.input_shape[0]
             assert fits, f"Decoder: without fc_cfg expected feature_dim {self.input_shape}, got {self.feature_dim}"
 
-    def forward(self, x: Tensor) -> Tensor:  # (*, feature_dim) -> (*, *obs_shape)
+    def forward(self, x: Float[Tensor, "*batch feature_dim"]) -> Float[Tensor, "*batch *obs_shape"]:
         shape = (self.feature_dim,) if isinstance(self.feature_dim, int) else self.feature_dim
         batch = x.shape[: x.ndim - len(shape)]
         features = self.fc(x.reshape(-1, *shape)).reshape(-1, *self.input_shape)

@@ -28,6 +28,7 @@ from models.networks.vit_nnx import ViT
 
 if TYPE_CHECKING:
     from jax import Array
+    from jaxtyping import Float
 
 FeatureDim = int | tuple[int, ...]
 
@@ -121,7 +122,7 @@ class Encoder(Freezable):
             return AdaptiveAvgPool2d((height, width)), self.last_channel * height * width
         raise NotImplementedError(f"Encoder: unknown fc_cfg of type {type(cfg).__name__}")
 
-    def __call__(self, x: Array) -> Array:  # (*, C, H, W) -> (*, feature_dim)
+    def __call__(self, x: Float[Array, "*batch C H W"]) -> Float[Array, "*batch feature_dim"]:
         batch = x.shape[:-3]
         features = self.fc(self.encoder(x.reshape(-1, *self.obs_shape)))
         return features.reshape(*batch, *features.shape[1:])

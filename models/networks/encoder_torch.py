@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
@@ -23,6 +23,9 @@ from models.networks.linear_torch import LinearNormActivation, MLPLayer
 from models.networks.resnet_torch import ResNetPixUnshuffle
 from models.networks.spatial_softmax_torch import SpatialSoftmax
 from models.networks.vit_torch import ViT
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 FeatureDim = int | tuple[int, ...]
 
@@ -113,7 +116,7 @@ class Encoder(Freezable):
             return nn.AdaptiveAvgPool2d((height, width)), self.last_channel * height * width
         raise NotImplementedError(f"Encoder: unknown fc_cfg of type {type(cfg).__name__}")
 
-    def forward(self, x: Tensor) -> Tensor:  # (*, C, H, W) -> (*, feature_dim)
+    def forward(self, x: Float[Tensor, "*batch C H W"]) -> Float[Tensor, "*batch feature_dim"]:
         batch = x.shape[:-3]
         features = self.fc(self.encoder(x.reshape(-1, *self.obs_shape)))
         return features.reshape(*batch, *features.shape[1:])

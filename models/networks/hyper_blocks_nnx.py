@@ -14,6 +14,7 @@ from models.networks.unet_blocks_nnx import ConditionalResidualBlock1d, Conditio
 
 if TYPE_CHECKING:
     from jax import Array
+    from jaxtyping import Float
 
 # Torch's order of a layer's parameters, with the path of each; the last two are those of CRReLU and PReLU.
 _PARAMETERS: dict[str, tuple[Any, ...]] = {
@@ -76,7 +77,7 @@ class HyperConditionalResidualBlock1d(ConditionalResidualBlock1d):
         shapes = torch_shapes([self.first_conv, self.last_conv])
         self.cond_encoder = HyperNet(cond_dim, shapes, hyper_mlp_cfg, rngs=rngs)
 
-    def __call__(self, x: Array, cond: Array) -> Array:  # (B, C, T), (B, cond_dim) -> (B, C', T)
+    def __call__(self, x: Float[Array, "B C T"], cond: Float[Array, "B cond_dim"]) -> Float[Array, "B C_out T"]:
         layers = [self.first_conv, self.last_conv]
         return generated(layers, self.cond_encoder(cond), x) + self.residual_conv(x)
 
@@ -121,7 +122,7 @@ class HyperConditionalResidualBlock2d(ConditionalResidualBlock2d):
         shapes = torch_shapes([self.first_conv, self.last_conv])
         self.cond_encoder = HyperNet(cond_dim, shapes, hyper_mlp_cfg, rngs=rngs)
 
-    def __call__(self, x: Array, cond: Array) -> Array:  # (B, C, H, W), (B, cond_dim) -> (B, C', H, W)
+    def __call__(self, x: Float[Array, "B C H W"], cond: Float[Array, "B cond_dim"]) -> Float[Array, "B C_out H W"]:
         layers = [self.first_conv, self.last_conv]
         return generated(layers, self.cond_encoder(cond), x) + self.residual_conv(x)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -9,6 +11,9 @@ from torch.func import functional_call
 from models.networks.config import ConvConfig, MLPConfig
 from models.networks.hypernet_torch import HyperNet
 from models.networks.unet_blocks_torch import ConditionalResidualBlock1d, ConditionalResidualBlock2d
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 
 def refuse_hyper_config(name: str, cfg: ConvConfig, axes: int) -> None:
@@ -58,7 +63,7 @@ class HyperConditionalResidualBlock1d(ConditionalResidualBlock1d):
         self.conv_layer = nn.Sequential(self.first_conv, self.last_conv)
         self.cond_encoder = HyperNet(cond_dim, dict(self.conv_layer.named_parameters()), hyper_mlp_cfg)
 
-    def forward(self, x: Tensor, cond: Tensor) -> Tensor:  # (B, C, T), (B, cond_dim) -> (B, C', T)
+    def forward(self, x: Float[Tensor, "B C T"], cond: Float[Tensor, "B cond_dim"]) -> Float[Tensor, "B C_out T"]:
         return generated(self.conv_layer, self.cond_encoder(cond), x) + self.residual_conv(x)
 
 
@@ -97,7 +102,7 @@ class HyperConditionalResidualBlock2d(ConditionalResidualBlock2d):
         self.conv_layer = nn.Sequential(self.first_conv, self.last_conv)
         self.cond_encoder = HyperNet(cond_dim, dict(self.conv_layer.named_parameters()), hyper_mlp_cfg)
 
-    def forward(self, x: Tensor, cond: Tensor) -> Tensor:  # (B, C, H, W), (B, cond_dim) -> (B, C', H, W)
+    def forward(self, x: Float[Tensor, "B C H W"], cond: Float[Tensor, "B cond_dim"]) -> Float[Tensor, "B C_out H W"]:
         return generated(self.conv_layer, self.cond_encoder(cond), x) + self.residual_conv(x)
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jax import Array
+    from jaxtyping import Float
 
     from models.networks.config import PaddingMode
 
@@ -54,7 +55,7 @@ class Linear(nnx.Linear):
             rngs=rngs,
         )
 
-    def __call__(self, inputs: Array, out_sharding: Any = None) -> Array:  # (*, I) -> (*, O)
+    def __call__(self, inputs: Float[Array, "*batch I"], out_sharding: Any = None) -> Float[Array, "*batch O"]:
         if inputs.ndim == 0 or inputs.shape[-1] != self.in_features:
             raise ValueError(
                 f"Linear: expected an input whose last axis is {self.in_features}, got shape {inputs.shape}"
@@ -119,7 +120,7 @@ class _Convolution(nnx.Conv):
         self.padding_mode = padding_mode
         self.channels_first = True  # tells weight_bridge that what is flattened has torch's order
 
-    def __call__(self, inputs: Array, out_sharding: Any = None) -> Array:  # (B, I, *) -> (B, O, *)
+    def __call__(self, inputs: Float[Array, "B I *space"], out_sharding: Any = None) -> Float[Array, "B O *space"]:
         x = _batched(type(self).__name__, inputs, self.in_features, self.axes)
         x, kernel, bias = self.promote_dtype((x, self.kernel[...], _value(self.bias)), dtype=self.dtype)
         padding = _pairs(self.padding)
@@ -214,7 +215,7 @@ class _TransposedConvolution(nnx.ConvTranspose):
         if bias and groups > 1:  # Flax counts the outputs of one group
             self.bias = nnx.Param(init(rngs.params(), (out_channels,), default_float()))
 
-    def __call__(self, inputs: Array) -> Array:  # (B, I, *) -> (B, O, *)
+    def __call__(self, inputs: Float[Array, "B I *space"]) -> Float[Array, "B O *space"]:
         x = _batched(type(self).__name__, inputs, self.in_features, self.axes)
         x, kernel, bias = self.promote_dtype((x, self.kernel[...], _value(self.bias)), dtype=self.dtype)
         self._check_size(x)

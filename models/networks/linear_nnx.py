@@ -16,6 +16,7 @@ from models.networks.sizes import is_glu_like
 
 if TYPE_CHECKING:
     from jax import Array
+    from jaxtyping import Float
 
     from models.networks.config import LinearConfig, MLPConfig
 
@@ -49,7 +50,7 @@ class LinearNormActivation(nnx.Module):
         self.activation = Activation(cfg.activation, rngs=rngs)
         self.dropout = dropout(cfg.dropout, rngs)
 
-    def __call__(self, x: Array) -> Array:  # (*, input_dim) -> (*, output_dim)
+    def __call__(self, x: Float[Array, "*batch input_dim"]) -> Float[Array, "*batch output_dim"]:
         x = self.linear(self.norm(x)) if self.norm_first else self.norm(self.linear(x))
         return self.dropout(self.activation(x))
 
@@ -107,5 +108,5 @@ class MLPLayer(nnx.Module):
             ]
         )
 
-    def __call__(self, x: Array) -> Array:  # (*, input_dim) -> (*, output_dim)
+    def __call__(self, x: Float[Array, "*batch input_dim"]) -> Float[Array, "*batch output_dim"]:
         return self.dense(x)

@@ -13,6 +13,8 @@ from models.networks.norms_torch import get_norm
 from models.networks.sizes import is_glu_like
 
 if TYPE_CHECKING:
+    from jaxtyping import Float
+
     from models.networks.config import LinearConfig, MLPConfig
 
 
@@ -44,7 +46,7 @@ class LinearNormActivation(nn.Module):
         self.activation = Activation(cfg.activation)
         self.dropout = nn.Dropout(cfg.dropout) if cfg.dropout > 0 else nn.Identity()
 
-    def forward(self, x: Tensor) -> Tensor:  # (*, input_dim) -> (*, output_dim)
+    def forward(self, x: Float[Tensor, "*batch input_dim"]) -> Float[Tensor, "*batch output_dim"]:
         x = self.linear(self.norm(x)) if self.norm_first else self.norm(self.linear(x))
         return self.dropout(self.activation(x))
 
@@ -84,5 +86,5 @@ class MLPLayer(nn.Module):
             LinearNormActivation(cfg.hidden_dim, output_dim, last_cfg),
         )
 
-    def forward(self, x: Tensor) -> Tensor:  # (*, input_dim) -> (*, output_dim)
+    def forward(self, x: Float[Tensor, "*batch input_dim"]) -> Float[Tensor, "*batch output_dim"]:
         return self.dense(x)

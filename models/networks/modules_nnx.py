@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jax import Array
+    from jaxtyping import Float
 
 RngsLike: TypeAlias = nnx.Rngs | jax.Array | int
 
@@ -66,7 +67,7 @@ class Identity(nnx.Module):
 class Flatten(nnx.Module):
     """Flattens all axes but the first, in their own order."""
 
-    def __call__(self, x: Array) -> Array:  # (B, C, H, W) -> (B, C·H·W)
+    def __call__(self, x: Float[Array, "B C H W"]) -> Float[Array, "B C*H*W"]:
         return x.reshape(x.shape[0], -1)
 
 

@@ -12,6 +12,7 @@ from models.networks.sizes import check_patches
 
 if TYPE_CHECKING:
     from jax import Array
+    from jaxtyping import Float
 
 
 class PatchEmbed(nnx.Module):
@@ -38,6 +39,6 @@ class PatchEmbed(nnx.Module):
             obs_shape[0], emb_dim, kernel_size=patch_size, stride=patch_size, rngs=as_rngs(rngs)
         )
 
-    def __call__(self, x: Array) -> Array:  # (B, C, H, W) -> (B, N, D)
+    def __call__(self, x: Float[Array, "B C H W"]) -> Float[Array, "B N D"]:
         tokens = self.patch_emb_layer(x)
         return tokens.reshape(*tokens.shape[:2], -1).swapaxes(1, 2)

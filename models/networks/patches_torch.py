@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from torch import Tensor, nn
 
 from models.networks.sizes import check_patches
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 
 class PatchEmbed(nn.Module):
@@ -29,5 +34,5 @@ class PatchEmbed(nn.Module):
         check_patches("PatchEmbed", obs_shape, patch_size)
         self.patch_emb_layer = nn.Conv2d(obs_shape[0], emb_dim, kernel_size=patch_size, stride=patch_size)
 
-    def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W) -> (B, N, D)
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B N D"]:
         return self.patch_emb_layer(x).flatten(2).transpose(1, 2)

@@ -10,6 +10,7 @@ from flax import nnx
 
 if TYPE_CHECKING:
     from jax import Array
+    from jaxtyping import Float
 
 
 def _bins(n: int, m: int) -> np.ndarray:
@@ -34,7 +35,7 @@ class AdaptiveAvgPool2d(nnx.Module):
     def __init__(self, output_size: tuple[int, int]) -> None:
         self.output_size = output_size
 
-    def __call__(self, x: Array) -> Array:  # (B, C, H, W) -> (B, C, *output_size)
+    def __call__(self, x: Float[Array, "B C H W"]) -> Float[Array, "B C *output_size"]:
         rows = jnp.asarray(_bins(x.shape[2], self.output_size[0]), x.dtype)
         columns = jnp.asarray(_bins(x.shape[3], self.output_size[1]), x.dtype)
         return jnp.einsum("ih,bchw,jw->bcij", rows, x, columns)

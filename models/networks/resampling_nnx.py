@@ -12,6 +12,7 @@ from models.networks.shuffle_nnx import HorizonShuffle, HorizonUnShuffle, PixelS
 
 if TYPE_CHECKING:
     from jax import Array
+    from jaxtyping import Float
 
 
 class Downsample1d(nnx.Module):
@@ -35,7 +36,7 @@ class Downsample1d(nnx.Module):
         else:
             self.conv = Conv1d(dim, dim, 3, stride=2, padding=1, rngs=rngs)
 
-    def __call__(self, x: Array) -> Array:  # (B, C, T) -> (B, C, T/2)
+    def __call__(self, x: Float[Array, "B C T"]) -> Float[Array, "B C T//2"]:
         return self.conv(x)
 
 
@@ -60,7 +61,7 @@ class Downsample2d(nnx.Module):
         else:
             self.conv = Conv2d(dim, dim, 3, stride=2, padding=1, rngs=rngs)
 
-    def __call__(self, x: Array) -> Array:  # (B, C, H, W) -> (B, C, H/2, W/2)
+    def __call__(self, x: Float[Array, "B C H W"]) -> Float[Array, "B C H//2 W//2"]:
         return self.conv(x)
 
 
@@ -85,7 +86,7 @@ class Upsample1d(nnx.Module):
         else:
             self.conv = ConvTranspose1d(dim, dim, 4, stride=2, padding=1, rngs=rngs)
 
-    def __call__(self, x: Array) -> Array:  # (B, C, T) -> (B, C, 2·T)
+    def __call__(self, x: Float[Array, "B C T"]) -> Float[Array, "B C 2*T"]:
         return self.conv(x)
 
 
@@ -110,5 +111,5 @@ class Upsample2d(nnx.Module):
         else:
             self.conv = ConvTranspose2d(dim, dim, 4, stride=2, padding=1, rngs=rngs)
 
-    def __call__(self, x: Array) -> Array:  # (B, C, H, W) -> (B, C, 2·H, 2·W)
+    def __call__(self, x: Float[Array, "B C H W"]) -> Float[Array, "B C 2*H 2*W"]:
         return self.conv(x)

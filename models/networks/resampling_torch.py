@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from torch import Tensor, nn
 
 from models.networks.shuffle_torch import HorizonShuffle, HorizonUnShuffle
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 
 class Downsample1d(nn.Module):
@@ -27,7 +32,7 @@ class Downsample1d(nn.Module):
         else:
             self.conv = nn.Conv1d(dim, dim, 3, stride=2, padding=1)
 
-    def forward(self, x: Tensor) -> Tensor:  # (B, C, T) -> (B, C, T/2)
+    def forward(self, x: Float[Tensor, "B C T"]) -> Float[Tensor, "B C T//2"]:
         return self.conv(x)
 
 
@@ -51,7 +56,7 @@ class Downsample2d(nn.Module):
         else:
             self.conv = nn.Conv2d(dim, dim, 3, stride=2, padding=1)
 
-    def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W) -> (B, C, H/2, W/2)
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H//2 W//2"]:
         return self.conv(x)
 
 
@@ -75,7 +80,7 @@ class Upsample1d(nn.Module):
         else:
             self.conv = nn.ConvTranspose1d(dim, dim, 4, stride=2, padding=1)
 
-    def forward(self, x: Tensor) -> Tensor:  # (B, C, T) -> (B, C, 2·T)
+    def forward(self, x: Float[Tensor, "B C T"]) -> Float[Tensor, "B C 2*T"]:
         return self.conv(x)
 
 
@@ -99,5 +104,5 @@ class Upsample2d(nn.Module):
         else:
             self.conv = nn.ConvTranspose2d(dim, dim, 4, stride=2, padding=1)
 
-    def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W) -> (B, C, 2·H, 2·W)
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C 2*H 2*W"]:
         return self.conv(x)

@@ -13,6 +13,7 @@ from models.networks.resnet_layers import inner_layer, input_layer, output_layer
 
 if TYPE_CHECKING:
     from jax import Array
+    from jaxtyping import Float
 
     from models.networks.config import ResNetConfig
 
@@ -67,7 +68,7 @@ class ResNetPixUnshuffle(nnx.Module):
         self.conv2 = ConvNormActivation(cc, cc, inner_layer(cfg), rngs=rngs)
         self.conv3 = ConvNormActivation(cc, cc, inner_layer(cfg), rngs=rngs)
 
-    def __call__(self, x: Array) -> Array:  # (B, C, H, W) -> (B, cc, H', W')
+    def __call__(self, x: Float[Array, "B C H W"]) -> Float[Array, "B cc H_out W_out"]:
         y = self.downsample(self.conv1(x))
         return self.conv3(y + self.conv2(self.res_blocks(y)))
 
@@ -111,7 +112,7 @@ class ResNetPixShuffle(nnx.Module):
         self.upsampling = Sequential([ConvNormActivation(cc, cc, scaling, rngs=rngs) for _ in range(cfg.n_scaling)])
         self.conv3 = ConvNormActivation(cc, obs_shape[0], output_layer(cfg), rngs=rngs)
 
-    def __call__(self, x: Array) -> Array:  # (B, C, H, W) -> (B, *obs_shape)
+    def __call__(self, x: Float[Array, "B C H W"]) -> Float[Array, "B C_obs H_obs W_obs"]:
         y = self.conv1(x)
         return self.conv3(self.upsampling(y + self.conv2(self.res_blocks(y))))
 

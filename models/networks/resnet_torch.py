@@ -11,6 +11,8 @@ from models.networks.convolution_torch import ConvNormActivation, ResidualBlock
 from models.networks.resnet_layers import inner_layer, input_layer, output_layer, scaled_size
 
 if TYPE_CHECKING:
+    from jaxtyping import Float
+
     from models.networks.config import ResNetConfig
 
 
@@ -62,7 +64,7 @@ class ResNetPixUnshuffle(nn.Module):
         self.conv2 = ConvNormActivation(cc, cc, inner_layer(cfg))
         self.conv3 = ConvNormActivation(cc, cc, inner_layer(cfg))
 
-    def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W) -> (B, cc, H', W')
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B cc H_out W_out"]:
         y = self.downsample(self.conv1(x))
         return self.conv3(y + self.conv2(self.res_blocks(y)))
 
@@ -103,7 +105,7 @@ class ResNetPixShuffle(nn.Module):
         self.upsampling = nn.Sequential(*(ConvNormActivation(cc, cc, scaling) for _ in range(cfg.n_scaling)))
         self.conv3 = ConvNormActivation(cc, obs_shape[0], output_layer(cfg))
 
-    def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W) -> (B, *obs_shape)
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C_obs H_obs W_obs"]:
         y = self.conv1(x)
         return self.conv3(self.upsampling(y + self.conv2(self.res_blocks(y))))
 

@@ -8,6 +8,7 @@ from flax import nnx
 
 if TYPE_CHECKING:
     from jax import Array
+    from jaxtyping import Float
 
 
 class HorizonShuffle(nnx.Module):
@@ -28,7 +29,7 @@ class HorizonShuffle(nnx.Module):
     def __init__(self, upscale_factor: int = 2) -> None:
         self.upscale_factor = upscale_factor
 
-    def __call__(self, x: Array) -> Array:  # (B, C·u, T) -> (B, C, T·u)
+    def __call__(self, x: Float[Array, "B C*u T"]) -> Float[Array, "B C T*u"]:
         B, C, T = x.shape
         u = self.upscale_factor
         assert C % u == 0, f"HorizonShuffle: channels must be divisible by {u}, got {C}"
@@ -54,7 +55,7 @@ class HorizonUnShuffle(nnx.Module):
     def __init__(self, downscale_factor: int = 2) -> None:
         self.downscale_factor = downscale_factor
 
-    def __call__(self, x: Array) -> Array:  # (B, C, T·u) -> (B, C·u, T)
+    def __call__(self, x: Float[Array, "B C T*u"]) -> Float[Array, "B C*u T"]:
         B, C, T = x.shape
         u = self.downscale_factor
         assert T % u == 0, f"HorizonUnShuffle: length must be divisible by {u}, got {T}"
@@ -74,7 +75,7 @@ class PixelShuffle(nnx.Module):
     def __init__(self, upscale_factor: int) -> None:
         self.upscale_factor = upscale_factor
 
-    def __call__(self, x: Array) -> Array:  # (*, C·s², H, W) -> (*, C, H·s, W·s)
+    def __call__(self, x: Float[Array, "*batch C*s**2 H W"]) -> Float[Array, "*batch C H*s W*s"]:
         *batch, C, H, W = x.shape
         s = self.upscale_factor
         if C % s**2:
@@ -96,7 +97,7 @@ class PixelUnshuffle(nnx.Module):
     def __init__(self, downscale_factor: int) -> None:
         self.downscale_factor = downscale_factor
 
-    def __call__(self, x: Array) -> Array:  # (*, C, H·s, W·s) -> (*, C·s², H, W)
+    def __call__(self, x: Float[Array, "*batch C H*s W*s"]) -> Float[Array, "*batch C*s**2 H W"]:
         *batch, C, H, W = x.shape
         s = self.downscale_factor
         if H % s or W % s:

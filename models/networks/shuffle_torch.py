@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 
 class HorizonShuffle(nn.Module):
@@ -24,7 +29,7 @@ class HorizonShuffle(nn.Module):
         super().__init__()
         self.upscale_factor = upscale_factor
 
-    def forward(self, x: Tensor) -> Tensor:  # (B, C·u, T) -> (B, C, T·u)
+    def forward(self, x: Float[Tensor, "B C*u T"]) -> Float[Tensor, "B C T*u"]:
         B, C, T = x.shape
         u = self.upscale_factor
         assert C % u == 0, f"HorizonShuffle: channels must be divisible by {u}, got {C}"
@@ -51,7 +56,7 @@ class HorizonUnShuffle(nn.Module):
         super().__init__()
         self.downscale_factor = downscale_factor
 
-    def forward(self, x: Tensor) -> Tensor:  # (B, C, T·u) -> (B, C·u, T)
+    def forward(self, x: Float[Tensor, "B C T*u"]) -> Float[Tensor, "B C*u T"]:
         B, C, T = x.shape
         u = self.downscale_factor
         assert T % u == 0, f"HorizonUnShuffle: length must be divisible by {u}, got {T}"

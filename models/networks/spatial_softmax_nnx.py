@@ -12,6 +12,7 @@ from models.networks.softmax_nnx import softmax
 
 if TYPE_CHECKING:
     from jax import Array
+    from jaxtyping import Float
 
     from models.networks.config import SpatialSoftmaxConfig
     from models.networks.modules_nnx import RngsLike
@@ -44,7 +45,7 @@ class SpatialSoftmax(nnx.Module):
         self.is_argmax = cfg.is_argmax
         self.is_straight_through = cfg.is_straight_through
 
-    def __call__(self, x: Array) -> Array:  # (B, C, H, W) -> (B, C, 2)
+    def __call__(self, x: Float[Array, "B C H W"]) -> Float[Array, "B C 2"]:
         if x.ndim != 4:
             raise ValueError(f"SpatialSoftmax: expected (B, C, H, W), got shape {x.shape}")
         H, W = x.shape[2:]

@@ -11,6 +11,8 @@ from torch.nn import functional as F
 from models.networks.softmax_torch import softmax
 
 if TYPE_CHECKING:
+    from jaxtyping import Float
+
     from models.networks.config import SpatialSoftmaxConfig
 
 
@@ -41,7 +43,7 @@ class SpatialSoftmax(nn.Module):
         self.is_argmax = cfg.is_argmax
         self.is_straight_through = cfg.is_straight_through
 
-    def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W) -> (B, C, 2)
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C 2"]:
         if x.ndim != 4:
             raise ValueError(f"SpatialSoftmax: expected (B, C, H, W), got shape {tuple(x.shape)}")
         H, W = x.shape[2:]

@@ -18,6 +18,7 @@ from models.networks.norms_nnx import LayerNorm
 
 if TYPE_CHECKING:
     from jax import Array
+    from jaxtyping import Float
 
     from models.networks.config import TransformerConfig
 
@@ -51,7 +52,7 @@ class TransformerEncoderLayer(nnx.Module):
         self.dropout1 = modules_nnx.dropout(cfg.dropout, rngs)
         self.dropout2 = modules_nnx.dropout(cfg.dropout, rngs)
 
-    def __call__(self, x: Array) -> Array:  # (B, L, D) -> (B, L, D)
+    def __call__(self, x: Float[Array, "B L D"]) -> Float[Array, "B L D"]:
         assert self.activation is not None
         x = self.norm1(x + self.dropout1(self.self_attn(x, x, x)))
         h = self.linear2(self.dropout(self.activation(self.linear1(x))))
@@ -69,7 +70,7 @@ class TransformerEncoder(nnx.Module):
     def __init__(self, prototype: TransformerEncoderLayer, num_layers: int) -> None:
         self.layers = nnx.List([nnx.clone(prototype) for _ in range(num_layers)])
 
-    def __call__(self, x: Array) -> Array:  # (B, L, D) -> (B, L, D)
+    def __call__(self, x: Float[Array, "B L D"]) -> Float[Array, "B L D"]:
         for layer in self.layers:
             x = layer(x)
         return x
@@ -112,7 +113,7 @@ class TransformerLayer(nnx.Module):
         self.transformer_layer = TransformerEncoderLayer(cfg, rngs=rngs)
         self.transformer = TransformerEncoder(self.transformer_layer, cfg.n_layers)
 
-    def __call__(self, x: Array) -> Array:  # (B, L, input_dim) -> (B, L, output_dim)
+    def __call__(self, x: Float[Array, "B L input_dim"]) -> Float[Array, "B L output_dim"]:
         return self.out_proj(self.transformer(self.in_proj(x)))
 
 
@@ -145,7 +146,7 @@ class PositionalEncoding(nnx.Module):
         table = jnp.stack([jnp.sin(angle), jnp.cos(angle)], -1)
         self.pe = Buffer(table.reshape(1, max_len, d_model))  # (1, max_len, d_model)
 
-    def __call__(self, x: Array) -> Array:  # (B, L, D) -> (B, L, D)
+    def __call__(self, x: Float[Array, "B L D"]) -> Float[Array, "B L D"]:
         if x.shape[1] > self.pe.shape[1]:
             raise RuntimeError(
                 f"PositionalEncoding: the table has {self.pe.shape[1]} positions, got an input of length {x.shape[1]}"

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from models.networks.activations_torch import Activation
 
 if TYPE_CHECKING:
+    from jaxtyping import Float
+
     from models.networks.config import TransformerConfig
 
 
@@ -55,7 +57,7 @@ class TransformerLayer(nn.Module):
         )
         self.transformer = nn.TransformerEncoder(self.transformer_layer, cfg.n_layers, enable_nested_tensor=False)
 
-    def forward(self, x: Tensor) -> Tensor:  # (B, L, input_dim) -> (B, L, output_dim)
+    def forward(self, x: Float[Tensor, "B L input_dim"]) -> Float[Tensor, "B L output_dim"]:
         return self.out_proj(self.transformer(self.in_proj(x)))
 
 
@@ -88,7 +90,7 @@ class PositionalEncoding(nn.Module):
         angle = position * torch.exp(torch.arange(0, d_model, 2) * (-math.log(10000.0) / d_model))
         self.register_buffer("pe", torch.stack([angle.sin(), angle.cos()], -1).reshape(1, max_len, d_model))
 
-    def forward(self, x: Tensor) -> Tensor:  # (B, L, D) -> (B, L, D)
+    def forward(self, x: Float[Tensor, "B L D"]) -> Float[Tensor, "B L D"]:
         if x.shape[1] > self.pe.shape[1]:
             raise RuntimeError(
                 f"PositionalEncoding: the table has {self.pe.shape[1]} positions, got an input of length {x.shape[1]}"

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
+    from jaxtyping import Float
+
     from models.networks.config import SoftmaxTransConfig
 
 
@@ -89,7 +91,7 @@ class MinMaxNormalize(nn.Module):
         self.mean = -self.shift / self.scale
         self.std = 1 / self.scale
 
-    def forward(self, x: Tensor) -> Tensor:  # (*, 3, H, W) -> (*, 3, H, W)
+    def forward(self, x: Float[Tensor, "*batch 3 H W"]) -> Float[Tensor, "*batch 3 H W"]:
         if x.ndim < 3 or x.shape[-3] != 3 or not x.is_floating_point():
             raise ValueError(
                 f"MinMaxNormalize: expected float images (*, 3, H, W), got {x.dtype} of shape {tuple(x.shape)}"

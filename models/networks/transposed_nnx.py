@@ -14,6 +14,7 @@ from models.networks.sizes import is_glu_like
 
 if TYPE_CHECKING:
     from jax import Array
+    from jaxtyping import Float
 
     from models.networks.config import ConvConfig
 
@@ -56,7 +57,7 @@ class ConvTransposeNormActivation(nnx.Module):
         self.activation = Activation(cfg.activation, dim=-3, rngs=rngs)
         self.dropout = dropout(cfg.dropout, rngs)
 
-    def __call__(self, x: Array) -> Array:  # (B, C, H, W) -> (B, C', H', W')
+    def __call__(self, x: Float[Array, "B C H W"]) -> Float[Array, "B C_out H_out W_out"]:
         return self.dropout(self.activation(self.norm(self.conv(x))))
 
 
@@ -98,5 +99,5 @@ class ConvTransposeNormActivation1d(nnx.Module):
         self.activation = Activation(cfg.activation, dim=-2, rngs=rngs)
         self.dropout = dropout(cfg.dropout, rngs)
 
-    def __call__(self, x: Array) -> Array:  # (B, C, T) -> (B, C', T')
+    def __call__(self, x: Float[Array, "B C T"]) -> Float[Array, "B C_out T_out"]:
         return self.dropout(self.activation(self.norm(self.conv(x))))

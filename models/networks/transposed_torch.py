@@ -11,6 +11,8 @@ from models.networks.convolution_torch import convolution_norm
 from models.networks.sizes import is_glu_like
 
 if TYPE_CHECKING:
+    from jaxtyping import Float
+
     from models.networks.config import ConvConfig
 
 
@@ -50,7 +52,7 @@ class ConvTransposeNormActivation(nn.Module):
         self.activation = Activation(cfg.activation, dim=-3)
         self.dropout = nn.Dropout(cfg.dropout) if cfg.dropout > 0 else nn.Identity()
 
-    def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W) -> (B, C', H', W')
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C_out H_out W_out"]:
         return self.dropout(self.activation(self.norm(self.conv(x))))
 
 
@@ -90,5 +92,5 @@ class ConvTransposeNormActivation1d(nn.Module):
         self.activation = Activation(cfg.activation, dim=-2)
         self.dropout = nn.Dropout(cfg.dropout) if cfg.dropout > 0 else nn.Identity()
 
-    def forward(self, x: Tensor) -> Tensor:  # (B, C, T) -> (B, C', T')
+    def forward(self, x: Float[Tensor, "B C T"]) -> Float[Tensor, "B C_out T_out"]:
         return self.dropout(self.activation(self.norm(self.conv(x))))

@@ -14,6 +14,7 @@ from models.networks.modules_nnx import Identity, RngsLike, Sequential, as_rngs
 
 if TYPE_CHECKING:
     from jax import Array
+    from jaxtyping import Float
 
 
 class ConditionalResidualBlock(nnx.Module):
@@ -47,7 +48,9 @@ class ConditionalResidualBlock(nnx.Module):
     @abstractmethod
     def _pointwise(self, in_channels: int, out_channels: int, rngs: nnx.Rngs) -> nnx.Module: ...
 
-    def __call__(self, x: Array, cond: Array) -> Array:  # (B, C, *), (B, cond_dim) -> (B, C', *)
+    def __call__(
+        self, x: Float[Array, "B C *space"], cond: Float[Array, "B cond_dim"]
+    ) -> Float[Array, "B C_out *space"]:
         shift = self.cond_encoder(cond).reshape(len(cond), -1, self.out_channels, *(1,) * self.axes)
         out = self.first_conv(x)
         if self.cond_predict_scale:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
 from models.networks.config import ConvConfig
 from models.networks.convolution_torch import ConvNormActivation, ConvNormActivation1d
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 
 class ConditionalResidualBlock(nn.Module):
@@ -39,7 +43,9 @@ class ConditionalResidualBlock(nn.Module):
     @abstractmethod
     def _pointwise(self, in_channels: int, out_channels: int) -> nn.Module: ...
 
-    def forward(self, x: Tensor, cond: Tensor) -> Tensor:  # (B, C, *), (B, cond_dim) -> (B, C', *)
+    def forward(
+        self, x: Float[Tensor, "B C *space"], cond: Float[Tensor, "B cond_dim"]
+    ) -> Float[Tensor, "B C_out *space"]:
         shift = self.cond_encoder(cond).unflatten(-1, (-1, self.out_channels, *(1,) * self.axes))
         out = self.first_conv(x)
         if self.cond_predict_scale:

@@ -20,6 +20,7 @@ from models.networks.unet_sizes import refuse_unet_sizes
 
 if TYPE_CHECKING:
     from jax import Array
+    from jaxtyping import Float
 
     from models.networks.config import UNetConfig
 
@@ -77,7 +78,9 @@ class ConditionalUnet(nnx.Module):
     @abstractmethod
     def _final(self, cfg: UNetConfig, channels: int, out_channels: int, rngs: nnx.Rngs) -> Sequential: ...
 
-    def __call__(self, base: Array, cond: Array) -> Array:  # (*, C, …), (*, feature_dim) -> (*, C, …)
+    def __call__(
+        self, base: Float[Array, "*batch C *space"], cond: Float[Array, "*batch feature_dim"]
+    ) -> Float[Array, "*batch C *space"]:
         axes = len(self.obs_shape)
         assert base.shape[-axes:] == self.obs_shape, (
             f"{type(self).__name__}: expected an input (*, {', '.join(map(str, self.obs_shape))}), "

@@ -17,6 +17,8 @@ from models.networks.unet_blocks_torch import ConditionalResidualBlock1d, Condit
 from models.networks.unet_sizes import refuse_unet_sizes
 
 if TYPE_CHECKING:
+    from jaxtyping import Float
+
     from models.networks.config import UNetConfig
 
 
@@ -70,7 +72,9 @@ class ConditionalUnet(nn.Module):
     @abstractmethod
     def _final(self, cfg: UNetConfig, channels: int, out_channels: int) -> nn.Module: ...
 
-    def forward(self, base: Tensor, cond: Tensor) -> Tensor:  # (*, C, …), (*, feature_dim) -> (*, C, …)
+    def forward(
+        self, base: Float[Tensor, "*batch C *space"], cond: Float[Tensor, "*batch feature_dim"]
+    ) -> Float[Tensor, "*batch C *space"]:
         axes = len(self.obs_shape)
         assert tuple(base.shape[-axes:]) == self.obs_shape, (
             f"{type(self).__name__}: expected an input (*, {', '.join(map(str, self.obs_shape))}), "

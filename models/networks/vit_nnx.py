@@ -18,6 +18,7 @@ from models.networks.sizes import check_patches
 
 if TYPE_CHECKING:
     from jax import Array
+    from jaxtyping import Float
 
     from models.networks.config import TransformerConfig, ViTConfig
 
@@ -39,7 +40,7 @@ class ViTEncoderBlock(nnx.Module):
         self.activation = Activation(cfg.hidden_activation, rngs=rngs)
         self.dropout = dropout(cfg.dropout, rngs)
 
-    def __call__(self, x: Array, pos: Array) -> Array:  # (B, L, D), (1, L, D) -> (B, L, D)
+    def __call__(self, x: Float[Array, "B L D"], pos: Float[Array, "1 L D"]) -> Float[Array, "B L D"]:
         h = self.norm1(x)
         x = x + self.dropout(self.attn(h + pos, h + pos, h))
         h = self.linear2(self.dropout(self.activation(self.linear1(self.norm2(x)))))
@@ -64,7 +65,7 @@ class ViTDecoderBlock(nnx.Module):
         self.activation = Activation(cfg.hidden_activation, rngs=rngs)
         self.dropout = dropout(cfg.dropout, rngs)
 
-    def __call__(self, q: Array, memory: Array) -> Array:  # (B, N, D), (B, 1, D) -> (B, N, D)
+    def __call__(self, q: Float[Array, "B N D"], memory: Float[Array, "B 1 D"]) -> Float[Array, "B N D"]:
         m = self.norm_kv(memory)
         q = q + self.dropout(self.cross_attn(self.norm_q(q), m, m))
         return q + self.dropout(self.linear2(self.activation(self.linear1(self.norm_mlp(q)))))

@@ -12,6 +12,8 @@ from models.networks.patches_torch import PatchEmbed
 from models.networks.sizes import check_patches
 
 if TYPE_CHECKING:
+    from jaxtyping import Float
+
     from models.networks.config import TransformerConfig, ViTConfig
 
 
@@ -32,7 +34,7 @@ class ViTEncoderBlock(nn.Module):
         self.activation = Activation(cfg.hidden_activation)
         self.dropout = nn.Dropout(cfg.dropout)
 
-    def forward(self, x: Tensor, pos: Tensor) -> Tensor:  # (B, L, D), (1, L, D) -> (B, L, D)
+    def forward(self, x: Float[Tensor, "B L D"], pos: Float[Tensor, "1 L D"]) -> Float[Tensor, "B L D"]:
         h = self.norm1(x)
         x = x + self.dropout(self.attn(h + pos, h + pos, h)[0])
         h = self.linear2(self.dropout(self.activation(self.linear1(self.norm2(x)))))
@@ -57,7 +59,7 @@ class ViTDecoderBlock(nn.Module):
         self.activation = Activation(cfg.hidden_activation)
         self.dropout = nn.Dropout(cfg.dropout)
 
-    def forward(self, q: Tensor, memory: Tensor) -> Tensor:  # (B, N, D), (B, 1, D) -> (B, N, D)
+    def forward(self, q: Float[Tensor, "B N D"], memory: Float[Tensor, "B 1 D"]) -> Float[Tensor, "B N D"]:
         m = self.norm_kv(memory)
         q = q + self.dropout(self.cross_attn(self.norm_q(q), m, m)[0])
         return q + self.dropout(self.linear2(self.activation(self.linear1(self.norm_mlp(q)))))
