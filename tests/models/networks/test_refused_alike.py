@@ -19,7 +19,7 @@ SETTINGS = {entry.name for config in (ConvConfig, UNetConfig) for entry in field
 RNG = np.random.default_rng(5)
 
 
-def agree(attempt: Attempt, *, values: bool = False) -> None:
+def check_agreement(attempt: Attempt, *, values: bool = False) -> None:
     """Both give the same shapes, or the same exception that says the same; torch's own words at least name the same."""
     reference, candidate = outcomes(attempt, values=values)
     assert (reference.kind, reference.shapes) == (candidate.kind, candidate.shapes), (reference, candidate)
@@ -85,7 +85,7 @@ def test_unets(axes: int, drawn: dict[str, Any]) -> None:
         unet.eval()
         return unet(array(floats(2, *obs_shape)), array(floats(2, 3)))
 
-    agree(attempt)
+    check_agreement(attempt)
 
 
 @QUICK
@@ -106,7 +106,7 @@ def test_distributions(
         module = build("Distribution", 6, dist, n_groups, spherical)
         return module(array(x), deterministic=deterministic)
 
-    agree(attempt, values=True)
+    check_agreement(attempt, values=True)
 
 
 LOSSES = st.one_of(
@@ -146,7 +146,7 @@ def test_losses(drawn: dict[str, Any]) -> None:
     def attempt(library: Any, build: Any, array: Any) -> Any:
         return getattr(library, drawn["loss"])(array(floats(*first)), array(target), **drawn["keywords"])
 
-    agree(attempt, values=True)
+    check_agreement(attempt, values=True)
 
 
 @QUICK
@@ -162,7 +162,7 @@ def test_frequency_loss(patch_factor: int, shape: tuple[int, ...], matrix: float
         given = None if matrix is None else array(np.full((1,), matrix, np.float32))
         return loss(array(floats(*shape)), array(floats(*shape)), given, mean_batch=mean_batch)
 
-    agree(attempt, values=True)
+    check_agreement(attempt, values=True)
 
 
 @QUICK
@@ -180,7 +180,7 @@ def test_divergences(kinds: tuple[str, str], weight: float) -> None:
         ]
         return library.kl_balancing(*made, weight)
 
-    agree(attempt, values=True)
+    check_agreement(attempt, values=True)
 
 
 @QUICK
@@ -198,4 +198,4 @@ def test_contrastive_losses(method: str, activation: str, widths: tuple[int, int
         loss = build("ContrastiveLearningLoss", 3, 4, cfg)
         return getattr(loss, method)(array(floats(2, 4, widths[0])), array(floats(2, 4, widths[1])))
 
-    agree(attempt)
+    check_agreement(attempt)
