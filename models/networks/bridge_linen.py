@@ -26,7 +26,9 @@ class Bridged(nnx.bridge.ToLinen):
         """Store what the NNX module holds, as linen names it."""
         super().put_variable(col, str(name), _renamed(value, str) if isinstance(value, Mapping) else value)
 
-    def __call__(self, *inputs: Any, train: bool = False) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def __call__(  # pyright: ignore[reportIncompatibleMethodOverride]  # callers choose the mode and not the method
+        self, *inputs: Any, train: bool = False
+    ) -> Any:
         """Call the NNX module in training or evaluation mode."""
 
         def moded(module: Any, *inputs: Any) -> Any:
