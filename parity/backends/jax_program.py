@@ -211,7 +211,7 @@ def quick_options() -> dict[str, Any] | None:
     """What makes XLA compile several times faster, where it knows these options; None where it does not.
 
     The fusion emitters are off for another reason too: on CPUs with AVX2 they were seen to compile concatenations
-    inside batched loops wrongly in float64 (jaxlib 0.10.2; `tests/parity/test_compilation.py` has the example).
+    inside batched loops wrongly in float64 (jaxlib 0.10.2; `tests/engine/test_compilation.py` has the example).
     """
     options = {
         "xla_backend_optimization_level": 0,

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.parity.checks.ports import (
+from tests.engine.checks.ports import (
     Dropping,
     DroppingPort,
     Net,
@@ -93,7 +93,7 @@ def test_a_candidate_that_cannot_be_vectorised_is_noted() -> None:
 SPREAD = """
 import jax
 from jax.experimental.custom_partitioning import custom_partitioning
-from tests.parity.checks.ports import Net, Port, inputs, result, tried
+from tests.engine.checks.ports import Net, Port, inputs, result, tried
 
 
 def centred(x):

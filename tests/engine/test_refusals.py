@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from parity import Pair, check, real
-from tests.parity.checks.ports import Net, Port, result, tried
+from tests.engine.checks.ports import Net, Port, result, tried
 
 
 def _pair(reference: Callable[[Any], Any], candidate: Callable[[Any], Any], **parts: Any) -> Pair:

@@ -14,7 +14,7 @@ from torch import nn
 
 from parity import Input
 from parity.strategies.special import special_names, special_values
-from tests.parity.checks.ports import Net, Normed, NormedPort, Port, examined, inputs, result, tried
+from tests.engine.checks.ports import Net, Normed, NormedPort, Port, examined, inputs, result, tried
 
 
 class Pool(nn.Module):

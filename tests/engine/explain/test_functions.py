@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from tests.parity.explain.mistake import Mistake, normal
+from tests.engine.explain.mistake import Mistake, normal
 
 X, Y = normal(3, 5), normal(3, 5, seed=1)
 P = np.exp(X) / np.exp(X).sum(-1, keepdims=True)

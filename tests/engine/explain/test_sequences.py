@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.parity.explain.mistake import Mistake, Weights, normal
+from tests.engine.explain.mistake import Mistake, Weights, normal
 
 Port = Callable[..., Any]
 Order = tuple[int, int, int]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from parity import Override, Pair, StructureMismatch, UsageError, check, distinct, real
 from parity.explore import Budget, cases, open_session
-from tests.parity.checks.ports import Net, Port
+from tests.engine.checks.ports import Net, Port
 
 LATER = datetime.date(2999, 1, 1)
 

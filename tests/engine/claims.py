@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from parity import Pair, real
-from tests.parity.checks.ports import Net, Port
+from tests.engine.checks.ports import Net, Port
 
 RIGHT = Pair(
     name="right",

@@ -15,7 +15,7 @@ from flax import nnx
 from torch import nn
 
 import parity
-from tests.parity.checks.ports import HIDDEN, OUT, WIDTH, Net, Port, inputs
+from tests.engine.checks.ports import HIDDEN, OUT, WIDTH, Net, Port, inputs
 from weight_bridge.mapping import Mapping, Rule
 
 

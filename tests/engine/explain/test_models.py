@@ -14,8 +14,8 @@ from flax import nnx
 from torch import nn
 
 import parity
-from tests.parity.explain.mistake import normal, spread
-from tests.parity.explain.small_models import (
+from tests.engine.explain.mistake import normal, spread
+from tests.engine.explain.small_models import (
     ConvNet,
     Encoder,
     TorchConvNet,

@@ -11,7 +11,7 @@ import torch
 from flax import nnx
 from torch import nn
 
-from tests.parity.checks.ports import Dropping, DroppingPort, Net, Normed, NormedPort, Port, examined, result, tried
+from tests.engine.checks.ports import Dropping, DroppingPort, Net, Normed, NormedPort, Port, examined, result, tried
 
 FIRST = ("forward", "input_grad", "param_grad")
 

@@ -9,7 +9,7 @@ import pytest
 
 from parity._cli import main
 
-RIGHT, WRONG = "tests.parity.claims:RIGHT", "tests.parity.claims:WRONG"
+RIGHT, WRONG = "tests.engine.claims:RIGHT", "tests.engine.claims:WRONG"
 
 
 def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
@@ -25,11 +25,11 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *w
 def test_pairs_are_listed_with_their_candidates_and_checks(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, out, _ = call(monkeypatch, capsys, "list", "tests.parity.claims")
+    code, out, _ = call(monkeypatch, capsys, "list", "tests.engine.claims")
     assert code == 0
     assert out.splitlines() == [
-        "tests.parity.claims:RIGHT  candidates nnx  checks forward, param_grad",
-        "tests.parity.claims:WRONG  candidates nnx  checks forward, param_grad",
+        "tests.engine.claims:RIGHT  candidates nnx  checks forward, param_grad",
+        "tests.engine.claims:WRONG  candidates nnx  checks forward, param_grad",
     ]
 
 
@@ -60,15 +60,15 @@ def test_a_wrong_pair_exits_with_1_and_says_what_where_why_and_how_to_see_it_aga
     ("words", "message"),
     [
         (
-            ("check", "tests.parity.claims"),
+            ("check", "tests.engine.claims"),
             (
-                "parity: 'tests.parity.claims': expected package.module:PAIR; "
-                "`parity list tests.parity.claims` shows the pairs of a module"
+                "parity: 'tests.engine.claims': expected package.module:PAIR; "
+                "`parity list tests.engine.claims` shows the pairs of a module"
             ),
         ),
         (
-            ("check", "tests.parity.claims:LEFT"),
-            "parity: tests.parity.claims has no pair called 'LEFT'; it has RIGHT, WRONG",
+            ("check", "tests.engine.claims:LEFT"),
+            "parity: tests.engine.claims has no pair called 'LEFT'; it has RIGHT, WRONG",
         ),
         (
             ("check", "tests.nowhere:RIGHT"),

@@ -10,7 +10,7 @@ import torch
 from flax import nnx
 from torch import nn
 
-from tests.parity.checks.ports import (
+from tests.engine.checks.ports import (
     BatchNorm,
     Net,
     Normed,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from parity import Pair, real
-from tests.parity.checks.ports import BatchNorm, Net, Normed, NormedPort, Port, inputs, result, tried
+from tests.engine.checks.ports import BatchNorm, Net, Normed, NormedPort, Port, inputs, result, tried
 
 
 class Running(nn.Module):

@@ -9,7 +9,7 @@ import pytest
 
 SUITE = """
 import parity
-from tests.parity.claims import RIGHT, WRONG
+from tests.engine.claims import RIGHT, WRONG
 
 test_right = parity.as_test(RIGHT, examples=2)
 test_wrong = parity.as_test(WRONG, examples=2)
@@ -29,7 +29,7 @@ def test_a_suite_runs_its_pairs_and_writes_its_files(pytester: pytest.Pytester) 
         [
             "*DIVERGENCE  wrong *nnx*  float64 on cpu, 1 example",
             "*FAIL  forward *",
-            "*reproduce  python -m parity check tests.parity.claims:WRONG --candidate nnx --examples 2 *--seed 0",
+            "*reproduce  python -m parity check tests.engine.claims:WRONG --candidate nnx --examples 2 *--seed 0",
             "1 of 3 comparisons agree, 4 examples; largest relative errors:",
         ]
     )
@@ -52,7 +52,7 @@ def test_a_suite_runs_its_pairs_and_writes_its_files(pytester: pytest.Pytester) 
 
 def test_the_command_line_chooses(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
-        test_pairs="import parity\nfrom tests.parity.claims import RIGHT\ntest_it = parity.as_test(RIGHT)"
+        test_pairs="import parity\nfrom tests.engine.claims import RIGHT\ntest_it = parity.as_test(RIGHT)"
     )
     chosen = "--parity-examples", "3", "--parity-precision", "float32", "--parity-seed", "7", "--parity-checks", "sizes"
     run = pytester.runpytest_inprocess("-p", "no:cacheprovider", "--parity-report", "found", *chosen)

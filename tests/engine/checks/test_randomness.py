@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from parity import Pair, real
-from tests.parity.checks.ports import Dropping, DroppingPort, Port, inputs, result, tried
+from tests.engine.checks.ports import Dropping, DroppingPort, Port, inputs, result, tried
 
 
 def test_right_port_passes_with_dropout_active() -> None:

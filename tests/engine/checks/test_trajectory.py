@@ -15,7 +15,7 @@ from torch import nn
 
 from parity import Optimizers, Pair, real
 from parity.optimizers import ADAM, ADAMW, MATCHED, MOMENTUM, SGD
-from tests.parity.checks.ports import (
+from tests.engine.checks.ports import (
     Dropping,
     DroppingPort,
     Net,

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from parity import Override
-from tests.parity.checks.ports import Net, Port, examined, result, tried
+from tests.engine.checks.ports import Net, Port, examined, result, tried
 
 
 def _short(x: jax.Array) -> jax.Array:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from torch import nn
 
-from tests.parity.explain.mistake import Mistake, Weights, normal
+from tests.engine.explain.mistake import Mistake, Weights, normal
 
 Port = Callable[..., Any]
 Sides = tuple[int, int]

@@ -10,7 +10,7 @@ import pytest
 from jax import lax
 from torch import nn
 
-from tests.parity.explain.mistake import Mistake, Weights, normal
+from tests.engine.explain.mistake import Mistake, Weights, normal
 
 Port = Callable[..., Any]
 Sides = tuple[int, int]
