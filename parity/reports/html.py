@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from parity._errors import UsageError
-from parity.report import Report
+from parity.report import ModuleError, Report
+from parity.tolerance import MODULE_BOUND
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 
@@ -32,7 +33,7 @@ def render_html(reports: list[Report]) -> str:
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    filters: dict[str, Callable[..., Any]] = {"number": _number, "bar": _bar, "share": _share}
+    filters: dict[str, Callable[..., Any]] = {"number": _number, "bar": _bar, "share": _share, "role": _role}
     environment.filters.update(filters)
     checks = list(dict.fromkeys(result.check for report in reports for result in report.results))
     tables: dict[str, Any] = {
@@ -58,3 +59,12 @@ def _bar(error: float) -> float:
 def _share(count: int, counts: tuple[int, ...]) -> float:
     """Height of a histogram's bar in per cent of the highest, on a square-root scale so that single elements show."""
     return round(100 * math.sqrt(count / max(counts)), 1) if count else 0.0
+
+
+def _role(module: ModuleError, depth: tuple[ModuleError, ...]) -> str:
+    """What a module does with the error on the reference's own input: `own` makes it, `around` holds one that does."""
+    if not module.own_error > MODULE_BOUND:
+        return "right"
+    inside = f"{module.name}." if module.name else ""
+    deeper = (other for other in depth if other is not module and other.name.startswith(inside))
+    return "around" if any(other.own_error > MODULE_BOUND for other in deeper) else "own"

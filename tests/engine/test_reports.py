@@ -72,6 +72,13 @@ def test_an_error_that_nothing_explains_is_described() -> None:
     assert words in html.unescape(render_html([silent]))
 
 
+def test_html_tells_the_module_that_errs_from_those_around_it() -> None:
+    modules = [("", 3e-5), ("block", 3e-5), ("block.norm", 2e-5), ("blocked", 1e-16)]
+    page = render_html([replace(PARTED, depth=tuple(ModuleError(n, n, error, error) for n, error in modules))])
+    roles = re.findall(r'<code>(root|block[\w.]*)</code><div class="track">.*?<i class="(own|around|right)"', page)
+    assert roles == [("root", "around"), ("block", "around"), ("block.norm", "own"), ("blocked", "right")]
+
+
 def test_json_holds_all_of_it_and_no_number_that_json_lacks() -> None:
     found = json.loads(render_json([PARTED]))
     assert Report.from_dict(found) == PARTED
