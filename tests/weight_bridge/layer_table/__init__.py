@@ -9,6 +9,7 @@ from tests.weight_bridge.layer_table import (
     normalization_rows,
     recurrent_rows,
     reparametrized_rows,
+    stacked_rows,
     transformer_rows,
 )
 from tests.weight_bridge.layer_table.row import Row
@@ -21,4 +22,5 @@ ROWS: dict[str, Row] = {
     **transformer_rows.ROWS,
     **recurrent_rows.ROWS,
     **reparametrized_rows.ROWS,
+    **stacked_rows.ROWS,
 }
