@@ -237,6 +237,8 @@ def main(
     folder: Annotated[Path | None, typer.Option(help="where to work; the system's temporary folder")] = None,
     warm: Annotated[bool, typer.Option("--warm", help="leave the checkpoint in the system's cache")] = False,
 ) -> None:
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as work:
         free = shutil.disk_usage(work).free
         if free < 2.5e9 * size:
