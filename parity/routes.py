@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from parity.checks.buffers import CALLS
-from parity.checks.sizes import sizes_of
+from parity.checks.sizes import resized
 from parity.formats import is_floating
 from parity.pair import Mode
 from parity.report import Result
@@ -71,7 +71,7 @@ def _runs(trial: Trial, result: Result, mode: Mode) -> Iterator[tuple[Trial, str
 def _fed(trial: Trial, check: str, name: str) -> Trial:
     """The trial on the inputs that a check made."""
     if check == "sizes":
-        return trial.fed(dict(sizes_of(trial.inputs))[name], profile=name)
+        return next(fed for fed in resized(trial) if fed.example.profile == name)
     return trial.fed(special_values(name, trial.inputs, trial.example.declared, trial.precision), profile=name)
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from collections.abc import Mapping as AnyMapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from weight_bridge.blocks import same_bits
 from weight_bridge.checkpoint import Checkpoint, describe, open_checkpoint
 from weight_bridge.identity import identity_plan, is_converted
 from weight_bridge.infer import Flatten
+from weight_bridge.leaves import PlannedLeaves
 from weight_bridge.mapping import Mapping
 from weight_bridge.placing import PlacedLeaves
 from weight_bridge.plan import Plan
@@ -166,7 +166,7 @@ def load(model: Any, checkpoint: Any, **options: Any) -> Any:
     return tree.filled(model, convert(checkpoint, model, **options))
 
 
-class Leaves(AnyMapping[str, Array]):
+class Leaves(PlannedLeaves):
     """A plan's leaves by path, each computed when it is asked for and kept by nobody.
 
     Args:
@@ -179,8 +179,7 @@ class Leaves(AnyMapping[str, Array]):
     """
 
     def __init__(self, decided: Plan, checkpoint: Checkpoint, *, allow_nan: bool = False) -> None:
-        self._checkpoint = checkpoint
-        self._steps = {path: step for step in decided.steps for path in step.targets}
+        super().__init__(decided, checkpoint)
         self._ready: dict[str, Array] = {}
         problems = unequal_problems(decided, checkpoint)
         for step in () if allow_nan else decided.steps:
@@ -194,15 +193,6 @@ class Leaves(AnyMapping[str, Array]):
             arrays = {name: self._checkpoint.tensors[name].read() for name in step.sources}
             self._ready |= {result.path: result.whole() for result in results(step, arrays)}
         return self._ready.pop(path)
-
-    def __contains__(self, path: object) -> bool:
-        return path in self._steps
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._steps)
-
-    def __len__(self) -> int:
-        return len(self._steps)
 
 
 def unequal_problems(decided: Plan, checkpoint: Checkpoint) -> list[str]:

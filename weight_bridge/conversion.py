@@ -11,7 +11,7 @@ from weight_bridge._errors import ConversionError
 from weight_bridge.bridge import unequal_problems
 from weight_bridge.casts import CastLoss
 from weight_bridge.checkpoint import CONVERTED, Checkpoint, open_path
-from weight_bridge.descent import rearranges
+from weight_bridge.joint import rearranges
 from weight_bridge.plan import Plan, Step
 from weight_bridge.results import results
 from weight_bridge.scan import nan_problems

@@ -14,16 +14,13 @@ import numpy as np
 
 from weight_bridge._dtypes import numpy_dtype
 from weight_bridge._errors import ConversionError, UsageError
-from weight_bridge.joint import Beside, Concat, Each, Reorder, Split, Stack, Unstack
+from weight_bridge.joint import rearranges
 from weight_bridge.plan import Plan, Step
 from weight_bridge.readers import live
 from weight_bridge.spec import Array
-from weight_bridge.transforms import Chain, Flip, Identity, Permute, Reshape, Transform
 
 # Torch's name of what it remembers → Optax's.
 MOMENTS = {"exp_avg": "mu", "exp_avg_sq": "nu", "momentum_buffer": "trace"}
-# Transforms that put every element in one place and leave it as it is.
-REARRANGING = (Identity, Permute, Reshape, Flip, Split, Concat, Stack, Unstack, Reorder)
 KNOWN = "torch.optim.SGD, Adam and AdamW"
 
 
@@ -187,18 +184,6 @@ def _fault(step: Step, kept: Mapping[str, Kept]) -> str | None:
     if shapes != wanted:
         return f"moments of shape {shapes[0]}, expected {wanted[0]}; name the parameters in the optimizer's order"
     return None
-
-
-def rearranges(transform: Transform) -> bool:
-    """Returns whether a transform puts every element in one place and leaves it as it is.
-
-    Example:
-      >>> rearranges(Permute((1, 0))), rearranges(Chain((Permute((1, 0)), Flip((0,)))))
-      (True, True)
-    """
-    if isinstance(transform, Chain | Beside):
-        return all(map(rearranges, transform.parts))
-    return rearranges(transform.part) if isinstance(transform, Each) else isinstance(transform, REARRANGING)
 
 
 def _carry(step: Step, kept: Mapping[str, Kept], memory: Memory) -> None:

@@ -8,7 +8,18 @@ import numpy as np
 
 from weight_bridge._errors import MisfitError
 from weight_bridge.spec import Spec
-from weight_bridge.transforms import Arrays, Information, Specs, Transform, single
+from weight_bridge.transforms import (
+    Arrays,
+    Chain,
+    Flip,
+    Identity,
+    Information,
+    Permute,
+    Reshape,
+    Specs,
+    Transform,
+    single,
+)
 
 
 def _alike(specs: Specs, who: Transform) -> Spec:
@@ -341,3 +352,18 @@ class Combine(Transform):
         if len(set(named)) < len(specs):
             return "lossy"
         return "exact" if len(named) == len(specs) == len(self.groups) else "folded"
+
+
+_REARRANGING = (Identity, Permute, Reshape, Flip, Split, Concat, Stack, Unstack, Reorder)
+
+
+def rearranges(transform: Transform) -> bool:
+    """Returns whether a transform puts every element in one place and leaves it as it is.
+
+    Example:
+      >>> rearranges(Permute((1, 0))), rearranges(Chain((Permute((1, 0)), Flip((0,)))))
+      (True, True)
+    """
+    if isinstance(transform, Chain | Beside):
+        return all(map(rearranges, transform.parts))
+    return rearranges(transform.part) if isinstance(transform, Each) else isinstance(transform, _REARRANGING)

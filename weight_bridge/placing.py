@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from weight_bridge._errors import ConversionError, UsageError
 from weight_bridge.blocks import Region
 from weight_bridge.checkpoint import Checkpoint
+from weight_bridge.leaves import PlannedLeaves
 from weight_bridge.mapping import pattern_matches
 from weight_bridge.plan import Plan
 from weight_bridge.regions import Part, Stored, traced
@@ -17,7 +18,7 @@ from weight_bridge.spec import Array
 Shardings = Any  # a jax.sharding.Sharding, or patterns of paths to such
 
 
-class PlacedLeaves(Mapping[str, Any]):
+class PlacedLeaves(PlannedLeaves):
     """A plan's leaves by path as arrays on their devices, each made when it is asked for.
 
     Args:
@@ -31,8 +32,8 @@ class PlacedLeaves(Mapping[str, Any]):
     """
 
     def __init__(self, decided: Plan, checkpoint: Checkpoint, sharding: Shardings, *, allow_nan: bool = False) -> None:
-        self._checkpoint, self._allow_nan = checkpoint, allow_nan
-        self._steps = {path: step for step in decided.steps for path in step.targets}
+        super().__init__(decided, checkpoint)
+        self._allow_nan = allow_nan
         self._parts: dict[str, Part] = {}
         self._shardings = {path: _sharding(path, sharding) for path in self._steps}
         if left := [path for path, found in self._shardings.items() if found is None]:
@@ -62,15 +63,6 @@ class PlacedLeaves(Mapping[str, Any]):
         if not self._allow_nan:
             self.problems |= dict.fromkeys(nan_problems({path: found}))
         return found
-
-    def __contains__(self, path: object) -> bool:
-        return path in self._steps
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._steps)
-
-    def __len__(self) -> int:
-        return len(self._steps)
 
 
 def _sharding(path: str, sharding: Shardings) -> Any:

@@ -137,8 +137,11 @@ def _wrong_of_itself(curved: Curved, trial: Trial, mode: Mode, names: frozenset[
     along = curved.direction()
     ahead, behind = (derivatives(_moved(trial, mode, along, sign * DIFFERENCE)) for sign in (1, -1))
     found = derivatives(curved.reference(mode))
-    wrong = {n for n in names if _distance(found[n], (ahead[n] - behind[n]) / (2 * DIFFERENCE)) > NOT_ITS_OWN}
-    return frozenset(wrong)
+    return frozenset(
+        name
+        for name in names & found.keys()
+        if _distance(found[name], (ahead[name] - behind[name]) / (2 * DIFFERENCE)) > NOT_ITS_OWN
+    )
 
 
 def _moved(trial: Trial, mode: Mode, along: Arrays, step: float) -> Record:

@@ -6,7 +6,7 @@ four in all, that is by four.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -28,16 +28,36 @@ ONE, NONE, LESS, LENGTH_ONE = "batch of one", "empty batch", "one less along axi
 
 def run(trial: Trial, overrides: tuple[Override, ...]) -> Iterator[Finding]:
     """Judges every size that the reference takes; a batch of one in every mode, the others in the first."""
-    for name, inputs in sizes_of(trial.inputs):
-        for mode in trial.session.modes if name == ONE else trial.session.modes[:1]:
-            yield from _at(trial, name, inputs, mode, overrides)
-    for name, inputs in smaller(trial.inputs, _free_axes(trial)):
-        yield from _at(trial, name, inputs, trial.session.modes[0], overrides)
+    for fed in resized(trial):
+        for mode in trial.session.modes if fed.example.profile == ONE else trial.session.modes[:1]:
+            yield from _at(fed, mode, overrides)
 
 
-def _at(trial: Trial, name: str, inputs: Sized, mode: Mode, overrides: tuple[Override, ...]) -> Iterator[Finding]:
+def resized(trial: Trial) -> Iterator[Trial]:
+    """The trial at every size, along axes that all inputs share with the first; its profile names the size."""
+    first = next((x for x in trial.inputs if x.ndim), None)
+    if first is None:
+        return
+    yield _fed(trial, ONE, {0: 1})
+    yield _fed(trial, NONE, {0: 0})
+    free: dict[int, int] = {}
+    for axis, size in enumerate(first.shape[1:], 1):
+        if size > 2:
+            less = _fed(trial, f"{LESS} {axis}", {axis: size - 1})
+            yield less
+            free |= {axis: size} if _takes(less) else {}
+        if size > 1:
+            yield _fed(trial, f"{LENGTH_ONE} {axis}", {axis: 1})
+    less = 2
+    while free and less < min(free.values()):
+        sizes = {axis: size - less for axis, size in free.items()}
+        yield _fed(trial, f"{less} less along axes {', '.join(map(str, free))}", sizes)
+        less *= 2
+
+
+def _at(fed: Trial, mode: Mode, overrides: tuple[Override, ...]) -> Iterator[Finding]:
     """Judges one size."""
-    fed = trial.fed(inputs, profile=name)
+    name = fed.example.profile
     try:
         for judgement in judged(fed, "sizes", mode, outputs, overrides, gradients=False):
             yield replace(judgement, comparison=_named(judgement.comparison, name))
@@ -54,48 +74,10 @@ def _at(trial: Trial, name: str, inputs: Sized, mode: Mode, overrides: tuple[Ove
         yield _shown(name, mode, f"{name}: {refusal}")
 
 
-def sizes_of(inputs: Sized) -> Iterator[tuple[str, Sized]]:
-    """Names and inputs of other sizes along axes that all inputs share with the first."""
-    first = next((x for x in inputs if x.ndim), None)
-    if first is None:
-        return
-    yield ONE, _cut(inputs, 0, first.shape[0], 1)
-    yield NONE, _cut(inputs, 0, first.shape[0], 0)
-    for axis in range(1, first.ndim):
-        size = first.shape[axis]
-        if size > 2:
-            yield f"{LESS} {axis}", _cut(inputs, axis, size, size - 1)
-        if size > 1:
-            yield f"{LENGTH_ONE} {axis}", _cut(inputs, axis, size, 1)
-
-
-def smaller(inputs: Sized, axes: tuple[int, ...]) -> Iterator[tuple[str, Sized]]:
-    """Names and inputs that are two, four, eight, … less along all these axes of the first input."""
-    first = next((x for x in inputs if x.ndim), None)
-    if first is None or not axes:
-        return
-    less = 2
-    while less < min(first.shape[axis] for axis in axes):
-        cut = inputs
-        for axis in axes:
-            cut = _cut(cut, axis, first.shape[axis], first.shape[axis] - less)
-        yield f"{less} less along axes {', '.join(map(str, axes))}", cut
-        less *= 2
-
-
-def _free_axes(trial: Trial) -> tuple[int, ...]:
-    """The axes along which the reference takes another size."""
-    return tuple(
-        int(name.rsplit(maxsplit=1)[1])
-        for name, inputs in sizes_of(trial.inputs)
-        if name.startswith(LESS) and _takes(trial.fed(inputs, profile=name))
-    )
-
-
-def _takes(trial: Trial) -> bool:
+def _takes(fed: Trial) -> bool:
     """Whether the reference takes these inputs."""
     try:
-        trial.forward_reference(trial.session.modes[0])
+        fed.forward_reference(fed.session.modes[0])
     except ReferenceRefuses:
         return False
     return True
@@ -104,6 +86,15 @@ def _takes(trial: Trial) -> bool:
 def _degenerate(name: str) -> bool:
     """Whether either side may take or refuse a size by accident."""
     return name == NONE or name.startswith(LENGTH_ONE)
+
+
+def _fed(trial: Trial, name: str, sizes: Mapping[int, int]) -> Trial:
+    """The trial on inputs that are cut to these sizes along axes of the first, where they have them in its size."""
+    first = next(x for x in trial.inputs if x.ndim)
+    inputs = trial.inputs
+    for axis, size in sizes.items():
+        inputs = _cut(inputs, axis, first.shape[axis], size)
+    return trial.fed(inputs, profile=name)
 
 
 def _cut(inputs: Sized, axis: int, size: int, to: int) -> Sized:

@@ -9,6 +9,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.lax import stop_gradient
 
+from models.catalogue.normalisation.rows_nnx import root
+
 if TYPE_CHECKING:
     from jax import Array
 
@@ -110,8 +112,7 @@ class Length(nnx.Module):
     """The length of a row, with the gradient zero at zero."""
 
     def __call__(self, x: Array) -> Array:  # (B, n) -> (B,)
-        square = jnp.square(x).sum(-1)
-        return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1.0)), 0.0)
+        return root(jnp.square(x).sum(-1))
 
 
 class Power(nnx.Module):

@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from models.catalogue.normalisation.rows_nnx import root
+
 if TYPE_CHECKING:
     from jax import Array
 
@@ -147,8 +149,7 @@ class Cosine(nnx.Module):
 
     def length(self, x: Array) -> Array:
         """Of every row; a row of zeros has a gradient."""
-        square = jnp.square(x).sum(-1, keepdims=True)
-        return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1.0)), 0.0)
+        return root(jnp.square(x).sum(-1, keepdims=True))
 
 
 class Distance(nnx.Module):

@@ -70,7 +70,7 @@ class Standardise(nnx.Module):
         self.ddof = 1
 
     def __call__(self, x: Array) -> Array:  # (B, n), both ways
-        return (x - x.mean(-1, keepdims=True)) / (_root(x.var(-1, ddof=self.ddof, keepdims=True)) + 1e-3)
+        return (x - x.mean(-1, keepdims=True)) / (root(x.var(-1, ddof=self.ddof, keepdims=True)) + 1e-3)
 
 
 class Unit(nnx.Module):
@@ -80,7 +80,7 @@ class Unit(nnx.Module):
         return x / jnp.maximum(self.length(x), 1e-12)
 
     def length(self, x: Array) -> Array:  # (B, n) -> (B, 1)
-        return _root(jnp.sum(x * x, -1, keepdims=True))
+        return root(jnp.sum(x * x, -1, keepdims=True))
 
 
 class Rows(nnx.Module):
@@ -95,7 +95,7 @@ class Rows(nnx.Module):
         return self.unit(self.hidden(self.standardise(x)))
 
 
-def _root(square: Array) -> Array:
+def root(square: Array) -> Array:
     """The square root, whose gradient at 0 is 0."""
     safe = jnp.where(square > 0, square, 1.0)
     return jnp.where(square > 0, jnp.sqrt(safe), 0.0)

@@ -12,7 +12,8 @@ import torch
 from flax import nnx
 from torch import nn
 
-from parity import Input
+from parity import Input, Report
+from parity.harness import conclude
 from parity.strategies.special import special_names, special_values
 from tests.engine.checks.ports import Net, Normed, NormedPort, Port, examined, inputs, result, tried
 
@@ -195,6 +196,11 @@ def test_padding_that_is_right_at_odd_sizes_alone_is_seen_behind_other_strides()
     found = result("sizes", trial)
     assert not found.ok
     assert found.worst.startswith("4 less along axes 2: output")
+    report = conclude(trial, Report("strided", "cpu", "float64", (found,)))
+    assert report.divergence is not None, report
+    assert (report.divergence.reference, report.divergence.candidate) == ("conv", "conv")
+    assert report.causes, report
+    assert report.causes[0].where == "conv"
 
 
 def test_sizes_that_the_reference_refuses_are_left_out_or_shown() -> None:

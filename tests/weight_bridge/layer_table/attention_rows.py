@@ -15,6 +15,7 @@ from flax import nnx
 from flax.nnx.nn.attention import dot_product_attention_weights
 
 from tests.weight_bridge.layer_table.row import (
+    F64,
     Absent,
     Port,
     Refused,
@@ -27,7 +28,6 @@ from tests.weight_bridge.layer_table.row import (
     zeros,
 )
 
-F64: dict[str, Any] = {"param_dtype": jnp.float64}
 EPS: dict[str, Any] = {"epsilon": 1e-5, "param_dtype": jnp.float64}
 WIDTH, HEADS, HIDDEN = 6, 2, 11
 INIT = hk.initializers.RandomNormal()

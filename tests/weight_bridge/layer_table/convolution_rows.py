@@ -13,6 +13,7 @@ import torch
 from flax import nnx
 
 from tests.weight_bridge.layer_table.row import (
+    F64,
     Absent,
     Port,
     Refused,
@@ -26,7 +27,6 @@ from tests.weight_bridge.layer_table.row import (
     nnx_port,
 )
 
-F64: dict[str, Any] = {"param_dtype": jnp.float64}
 KERNEL, EXTENTS = (2, 3, 5), (7, 11, 13)
 TORCH = {1: torch.nn.Conv1d, 2: torch.nn.Conv2d, 3: torch.nn.Conv3d}
 TORCH_TRANSPOSED = {1: torch.nn.ConvTranspose1d, 2: torch.nn.ConvTranspose2d, 3: torch.nn.ConvTranspose3d}

@@ -13,6 +13,7 @@ import torch
 from flax import nnx
 
 from tests.weight_bridge.layer_table.row import (
+    F64,
     Absent,
     Port,
     Refused,
@@ -28,8 +29,6 @@ from tests.weight_bridge.layer_table.row import (
 )
 from weight_bridge import Mapping, Pairing, Rule
 from weight_bridge.transform_text import parse
-
-F64: dict[str, Any] = {"param_dtype": jnp.float64}
 
 
 def _linear(into: int, out: int, *, bias: bool = True) -> Row:

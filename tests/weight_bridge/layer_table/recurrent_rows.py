@@ -14,6 +14,7 @@ import torch
 from flax import nnx
 
 from tests.weight_bridge.layer_table.row import (
+    F64,
     Absent,
     Port,
     Refused,
@@ -25,7 +26,6 @@ from tests.weight_bridge.layer_table.row import (
     zeros,
 )
 
-F64: dict[str, Any] = {"param_dtype": jnp.float64}
 INTO, HIDDEN, BATCH, STEPS = 3, 5, 2, 7
 INPUT, STEP = (BATCH, STEPS, INTO), (BATCH, INTO)
 BIASES = frozenset({"bias_ih_l0", "bias_hh_l0"})

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any
 
 import equinox as eqx
 import flax.linen as ln
 import haiku as hk
 import jax
-import jax.numpy as jnp
 import torch
 from flax import nnx
 from torch.nn.utils import parametrizations
 
 from tests.weight_bridge.layer_table.row import (
+    F64,
     Absent,
     Refused,
     Row,
@@ -27,7 +26,6 @@ from tests.weight_bridge.layer_table.row import (
     zeros,
 )
 
-F64: dict[str, Any] = {"param_dtype": jnp.float64}
 NO_VARIABLE = (
     "<lambda>: nnx.WeightNorm keeps its lengths in arrays that are no variables, so that no state fills them; "
     "build the plain layer, which takes the computed weight"

@@ -18,6 +18,7 @@ from weight_bridge import Mapping as Rules
 
 Array = np.ndarray
 Run = Callable[..., Any]
+F64: dict[str, Any] = {"param_dtype": jnp.float64}
 LIBRARIES = ("nnx", "linen", "equinox", "haiku")
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import equinox as eqx
 import flax.linen as ln
 import haiku as hk
@@ -13,6 +11,7 @@ import torch
 from flax import nnx
 
 from tests.weight_bridge.layer_table.row import (
+    F64,
     Row,
     equinox_port,
     haiku_port,
@@ -22,7 +21,6 @@ from tests.weight_bridge.layer_table.row import (
     zeros,
 )
 
-F64: dict[str, Any] = {"param_dtype": jnp.float64}
 DEPTH, WIDTH = 3, 5
 
 
