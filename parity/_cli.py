@@ -47,25 +47,20 @@ def check(
     from parity.checks import chosen_by
     from parity.discovery import load_pair
     from parity.harness import check as run
+    from parity.reproduction import command
 
     _require(precision, ("float64", "float32", "bfloat16", "float16"), "--precision")
     _require(device, ("cpu", "gpu"), "--device")
     chosen = load_pair(pair)
     names = [chosen.candidate(candidate)[0]] if candidate else list(chosen.candidates)
-    command = (
-        f"python -m parity check {pair} --examples {examples} --precision {precision} --device {device} --seed {seed}"
-        f"{f' --checks {checks}' if checks else ''}"
-    )
+    how: dict[str, Any] = {"examples": examples, "precision": precision, "device": device, "seed": seed}
     reports = [
         run(
             chosen,
             candidate=name,
-            examples=examples,
-            precision=precision,  # pyright: ignore[reportArgumentType]  # one of the four, checked above
-            device=device,
-            seed=seed,
             checks=chosen_by(checks),
-            reproduce=f"{command} --candidate {name}",
+            reproduce=command(pair, name, checks=checks, **how),
+            **how,
         )
         for name in names
     ]

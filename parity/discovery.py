@@ -56,12 +56,3 @@ def all_pairs(package_name: str) -> Iterator[tuple[str, str, Pair]]:
         last = found.name.rsplit(".", 1)[-1]
         if last in ("pair", "pairs") or last.startswith("pairs_"):
             yield from ((found.name, name, pair) for name, pair in pairs_of(found.name))
-
-
-def address(pair: Pair) -> str:
-    """`package.module:NAME` of a pair that some imported module holds, else its name."""
-    for module_name, module in list(sys.modules.items()):
-        for name, value in list(getattr(module, "__dict__", {}).items()):
-            if value is pair:
-                return f"{module_name}:{name}"
-    return pair.name

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import hypothesis
 import numpy as np
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.database import DirectoryBasedExampleDatabase, ExampleDatabase
 
 from parity._errors import StructureMismatch
 from parity.backends import Call, candidate_program
 from parity.backends.construction import constructed
+from parity.draws import drawing
 from parity.formats import Precision
 from parity.layout import Layouts
 from parity.pair import Pair
@@ -23,7 +21,8 @@ from parity.session import Session
 from parity.strategies.inputs import Input
 from parity.trial import REFUSALS, Trial
 
-EVERY_CHECK: list[Any] = list(HealthCheck)  # typed as the metaclass's members
+DRAWS_PER_CASE = 8
+"""How often a configuration is drawn for each that is wanted, since some come twice."""
 
 
 @dataclass(frozen=True)
@@ -77,15 +76,12 @@ def cases(pair: Pair, budget: Budget) -> list[Case]:
     """
     found: dict[str, Case] = {}
 
-    @hypothesis.seed(budget.seed)
-    @_quiet(budget.configs * 4, phases=(Phase.generate,))
-    @hypothesis.given(st.data())
     def collect(data: st.DataObject) -> None:
         config = data.draw(pair.configs)
         case = Case(config, data.draw(pair.inputs(config)))
         found.setdefault(str(case), case)
 
-    collect()
+    drawing(collect, st.data(), examples=budget.configs * DRAWS_PER_CASE, seed=budget.seed)
     return list(found.values())[: budget.configs]
 
 
@@ -110,14 +106,8 @@ def explore(
     """
     pool = cases(pair, budget)
     sessions: dict[str, Session | None] = {}
-    profiles = sorted(
-        {name for case in pool for given in case.inputs for name in given.profiles},
-        key=lambda n: n != "normal",
-    )
+    profiles = dict.fromkeys(name for case in pool for given in case.inputs for name in given.profiles)
 
-    @hypothesis.seed(budget.seed)
-    @_quiet(budget.examples, database=_database(f"{pair.name}-{candidate}-{precision}"), shrink=budget.shrink)
-    @hypothesis.given(st.sampled_from(pool), st.sampled_from(profiles or ["normal"]), st.integers(0, 2**32 - 1))
     def run(case: Case, profile: str, seed: int) -> None:
         example = case.example(profile, seed)
         if str(case) not in sessions:
@@ -126,7 +116,20 @@ def explore(
         if session is not None:
             visit(case, session.trial(example, precision))
 
-    run()
+    drawing(
+        run,
+        *(st.sampled_from(pool), _normal_first(profiles), st.integers(0, 2**32 - 1)),
+        examples=budget.examples,
+        seed=budget.seed,
+        # Kept values say which case of the pool: of this pool.
+        keep=f"{pair.name}-{candidate}-{precision}-{budget.examples}-{budget.seed}",
+        shrink=budget.shrink,
+    )
+
+
+def _normal_first(profiles: Iterable[str]) -> st.SearchStrategy[str]:
+    """A profile; the simplest is `normal` where there is one."""
+    return st.sampled_from(sorted(profiles, key=lambda name: name != "normal") or ["normal"])
 
 
 def open_session(pair: Pair, candidate: str, case: Case, example: Example, *, seed: int = 0) -> Session | None:
@@ -174,29 +177,3 @@ def _built(build: Callable[[], Any]) -> tuple[Any, Exception | None]:
         return build(), None
     except REFUSALS as refusal:
         return None, refusal
-
-
-def _quiet(
-    examples: int, *, phases: tuple[Phase, ...] | None = None, database: Any = None, shrink: bool = True
-) -> settings:
-    """Hypothesis settings for functions that compile: no deadline, no health checks on data size."""
-    chosen = phases or (Phase.explicit, Phase.reuse, Phase.generate, *((Phase.shrink,) if shrink else ()))
-    return settings(
-        max_examples=max(1, examples),
-        deadline=None,
-        database=database,
-        phases=chosen,
-        suppress_health_check=EVERY_CHECK,  # they time and size the draws; here a first draw compiles a model
-        print_blob=False,
-        report_multiple_bugs=False,
-        derandomize=False,
-    )
-
-
-def _database(name: str) -> ExampleDatabase | None:
-    """Failing examples of one pair, beside Hypothesis' own; none where the profile keeps none."""
-    kept = settings().database
-    if not isinstance(kept, DirectoryBasedExampleDatabase):
-        return kept
-    safe = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name)
-    return DirectoryBasedExampleDatabase(kept.path / "parity" / safe)

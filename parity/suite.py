@@ -9,11 +9,11 @@ import pytest
 
 from parity._errors import DivergenceError
 from parity.checks import chosen_by
-from parity.discovery import address
 from parity.harness import check
 from parity.pair import Pair
 from parity.pytest_plugin import Choices
 from parity.report import Report
+from parity.reproduction import address, command
 
 
 def as_test(pair: Pair, *, examples: int | None = None) -> Callable[..., None]:
@@ -74,17 +74,14 @@ def run(pair: Pair, candidate: str, choices: Choices, examples: int | None = Non
 def explored(pair: Pair, candidate: str, choices: Choices, examples: int | None) -> Report:
     """The report of one candidate under pytest's choices, which also keep it for `--parity-report`."""
     count = choices.examples or examples or 25
-    named = f" --checks {choices.checks}" if choices.checks else ""
+    how: dict[str, Any] = {"examples": count, "precision": choices.precision, "device": choices.device}
+    how["seed"] = choices.seed
     report = check(
         pair,
         candidate=candidate,
-        examples=count,
-        precision=choices.precision,
-        device=choices.device,
-        seed=choices.seed,
         checks=chosen_by(choices.checks),
-        reproduce=f"python -m parity check {address(pair)} --candidate {candidate} --examples {count} "
-        f"--precision {choices.precision} --device {choices.device} --seed {choices.seed}{named}",
+        reproduce=command(address(pair), candidate, checks=choices.checks, **how),
+        **how,
     )
     choices.keep(report)
     return report

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import strategies as st
 
-from parity import Pair, real
+from parity import Pair, check, real
 from tests.engine.checks.ports import Net, Port
 
 RIGHT = Pair(
@@ -23,3 +24,9 @@ WRONG = Pair(
     modes=("eval",),
     checks=("forward", "param_grad"),
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ready_for_pytester() -> None:
+    """Loads what a run loads: what is first loaded inside pytester is unloaded again, and JAX cannot load twice."""
+    check(WRONG, examples=1)

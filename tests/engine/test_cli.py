@@ -48,7 +48,7 @@ def test_a_wrong_pair_exits_with_1_and_says_what_where_why_and_how_to_see_it_aga
     heads = [line.split()[0] for line in out.splitlines()]
     assert heads[:4] == ["DIVERGENCE", "FAIL", "FAIL", "where"]
     assert heads[-2:] == ["example", "reproduce"]
-    command = f"python -m parity check {WRONG} --examples 2 --precision float64 --device cpu --seed 0 --candidate nnx"
+    command = f"python -m parity check {WRONG} --candidate nnx --examples 2 --precision float64 --device cpu --seed 0"
     assert out.splitlines()[-1].endswith(command)
     found = json.loads((tmp_path / "found.json").read_text())
     assert (found["pair"], found["ok"], found["reproduce"]) == ("wrong [nnx]", False, command)

@@ -7,6 +7,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+from tests.engine.claims import ready_for_pytester  # noqa: F401  # a fixture of this module's tests
+
 SUITE = """
 import parity
 from tests.engine.claims import RIGHT, WRONG
