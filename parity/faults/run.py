@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 import weight_bridge
 from parity._errors import StructureMismatch
+from parity.backends.construction import constructed
 from parity.explore import Budget, Case, cases
 from parity.faults.equivalence import equivalent
 from parity.faults.fault import Fault
@@ -61,7 +62,7 @@ def run(
         sites = [(fault, where) for fault, where in sites if (fault.id, pair.name) not in known]
         if not sites:
             continue
-        bench = Bench.of(pair, candidate, examples=examples)
+        bench = _bench(pair, candidate, examples, [fault for fault, _ in sites])
         said: dict[Precision, Verdict] = {}
         try:
             session = bench.session()
@@ -84,9 +85,17 @@ def _sites(pair: Pair, faults: Sequence[Fault], candidate: str) -> list[tuple[Fa
     searching = [fault for fault in (*own, *anywhere) if fault.where is None]
     if searching:
         config = _simplest(pair).config
-        model = pair.candidates[candidate](config)
+        model = constructed(lambda: pair.candidates[candidate](config))
         found += [(fault, path) for fault in searching if (path := fault.site(model)) is not None]
     return found
+
+
+def _bench(pair: Pair, candidate: str, examples: int, faults: Sequence[Fault]) -> Bench:
+    """A pair with the checks that its faults are expected to fail, as far as it passes them itself."""
+    bench = Bench.of(pair, candidate, examples=examples)
+    asked = dict.fromkeys(name for fault in faults for name in fault.checks if name not in {*pair.checks, *pair.exempt})
+    passed = [name for name in asked if bench.judge(replace(pair, checks=(name,)), "float64").report is None]
+    return replace(bench, pair=replace(pair, checks=(*pair.checks, *passed)))
 
 
 def _simplest(pair: Pair) -> Case:
