@@ -10,6 +10,7 @@ from types import MappingProxyType
 import weight_bridge
 from parity._errors import StructureMismatch
 from parity.backends.construction import constructed
+from parity.checks import CHECKS
 from parity.explore import Budget, Case, cases
 from parity.faults.equivalence import equivalent
 from parity.faults.fault import Fault
@@ -93,7 +94,8 @@ def _sites(pair: Pair, faults: Sequence[Fault], candidate: str) -> list[tuple[Fa
 def _bench(pair: Pair, candidate: str, examples: int, faults: Sequence[Fault]) -> Bench:
     """A pair with the checks that its faults are expected to fail, as far as it passes them itself."""
     bench = Bench.of(pair, candidate, examples=examples)
-    asked = dict.fromkeys(name for fault in faults for name in fault.checks if name not in {*pair.checks, *pair.exempt})
+    expected = {name for fault in faults for name in fault.checks} - {*pair.checks, *pair.exempt}
+    asked = [check.name for check in CHECKS if check.name in expected]
     passed = [name for name in asked if bench.judge(replace(pair, checks=(name,)), "float64").report is None]
     return replace(bench, pair=replace(pair, checks=(*pair.checks, *passed)))
 
