@@ -6,10 +6,11 @@ the order in which it is stored, into a few hundred kilobytes of compact memory,
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any, TypeVar
@@ -18,7 +19,7 @@ import numpy as np
 
 from weight_bridge.spec import Array
 
-BLOCK = 1 << 17  # elements that are put into another order at once
+BLOCK = 1 << 16  # elements that are put into another order at once; more make rows that the first cache cannot hold
 CHUNK = 1 << 22  # bytes that one worker takes at a time
 PADDING = 16  # elements beside a block's rows: extents that are powers of two would all fall on a few cache lines
 WORKERS = min(16, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
@@ -59,18 +60,14 @@ def pieces(shape: tuple[int, ...], itemsize: int, size: int = CHUNK) -> Iterator
       itemsize: bytes of an element.
       size: bytes of a piece, about.
 
-    Yields:
-      One slice per axis.
+    Returns:
+      One slice per axis, for each.
 
     Example:
       >>> [region[0] for region in pieces((5, 3, 2), 8, size=100)]
       [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
     """
-    if math.prod(shape):
-        steps = piece_shape(shape, itemsize, size)
-        for place in np.ndindex(*(-(-extent // step) for extent, step in zip(shape, steps, strict=True))):
-            ends = zip(place, steps, shape, strict=True)
-            yield tuple(slice(at * step, min((at + 1) * step, extent)) for at, step, extent in ends)
+    return _grid(shape, piece_shape(shape, itemsize, size))
 
 
 def piece_shape(shape: tuple[int, ...], itemsize: int, size: int = CHUNK) -> tuple[int, ...]:
@@ -104,22 +101,16 @@ def compact(array: Array, out: Array | None = None) -> Array:
     if _runs(source):
         np.copyto(thin, source)
         return found
-    scratch = _scratch(thin.dtype)
+    blocks = _Blocks(source, "ours")
     for region in regions(thin.shape):
-        thin[region] = _stored(source[region], scratch)
+        thin[region] = blocks[region]
     return found
 
 
 def room(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """Returns memory of this thread to compute in: fresh memory costs as much as filling it.
-
-    It is the same memory each time, so what it held before is lost.
-    """
+    """Returns memory of this thread to compute in, the same each time: what it held before is lost."""
     size = math.prod(shape) * dtype.itemsize
-    kept: Array | None = getattr(_OWN, "memory", None)
-    if kept is None or kept.size < size:
-        kept = _OWN.memory = np.empty(max(size, CHUNK), np.uint8)
-    return kept[:size].view(dtype).reshape(shape)
+    return _kept("room", max(size, CHUNK))[:size].view(dtype).reshape(shape)
 
 
 def same_bits(one: Array, other: Array) -> bool:
@@ -142,11 +133,8 @@ def same_part(one: Array, other: Array) -> bool:
     one, other = np.squeeze(bits(one)), np.squeeze(bits(other))
     if _runs(one) and _runs(other):
         return bool(np.array_equal(one, other))
-    ours, theirs = _scratch(one.dtype), _scratch(other.dtype)
-    return all(
-        bool(np.array_equal(_stored(one[region], ours), _stored(other[region], theirs)))
-        for region in regions(one.shape)
-    )
+    ours, theirs = _Blocks(one, "ours"), _Blocks(other, "theirs")
+    return all(bool(np.array_equal(ours[region], theirs[region])) for region in regions(one.shape))
 
 
 def bits(array: Array) -> Array:
@@ -159,16 +147,57 @@ def bits(array: Array) -> Array:
 
 def regions(shape: tuple[int, ...], size: int = BLOCK) -> Iterator[Region]:
     """Cuts a shape into regions of at most `size` elements, as near to cubes as halving the longest axis gets."""
-    stack = [tuple((0, extent) for extent in shape)]
-    while stack:
-        region = stack.pop()
-        if math.prod(stop - start for start, stop in region) <= size:
-            yield tuple(slice(*ends) for ends in region)
-            continue
-        axis = max(range(len(region)), key=lambda axis: region[axis][1] - region[axis][0])
-        start, stop = region[axis]
-        middle = (start + stop + 1) // 2
-        stack += [(*region[:axis], ends, *region[axis + 1 :]) for ends in ((middle, stop), (start, middle))]
+    steps = list(shape)
+    while math.prod(steps) > size:
+        axis = max(range(len(steps)), key=steps.__getitem__)
+        steps[axis] = (steps[axis] + 1) // 2
+    return _grid(shape, steps)
+
+
+def _grid(shape: Sequence[int], steps: Sequence[int]) -> Iterator[Region]:
+    """The regions of a shape at every `steps[axis]` elements along an axis, in row-major order."""
+    if not math.prod(shape):
+        return iter(())
+    cuts = [
+        [slice(at, min(at + step, extent)) for at in range(0, extent, step)]
+        for extent, step in zip(shape, steps, strict=True)
+    ]
+    return itertools.product(*cuts)
+
+
+class _Blocks:
+    """An array's blocks, each read in the order in which it is stored, into compact memory that the next one takes.
+
+    Args:
+      array: any layout.
+      name: of the memory that this thread keeps for it.
+    """
+
+    def __init__(self, array: Array, name: str) -> None:
+        self._array, self._runs = array, _runs(array)
+        self._order = sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))
+        self._memory = _kept(name, BLOCK * (PADDING + 1) * array.itemsize).view(array.dtype)
+        self._rooms: dict[tuple[int, ...], Array] = {}
+
+    def __getitem__(self, region: Region) -> Array:
+        block = self._array[region]
+        if self._runs:
+            return block
+        room = self._rooms.get(block.shape)
+        if room is None:
+            room = self._rooms[block.shape] = self._room(block)
+        np.copyto(room, block)
+        return room
+
+    def _room(self, block: Array) -> Array:
+        """Memory for a block of this shape, in the order in which it is stored, its rows padded."""
+        turned = block.transpose(self._order)
+        joined = block.ndim - 1  # the axes from here on are one run in memory
+        while joined and turned.strides[joined - 1] == turned.shape[joined] * turned.strides[joined]:
+            joined -= 1
+        outer, row = turned.shape[:joined], math.prod(turned.shape[joined:])
+        room = self._memory[: math.prod(outer) * (row + PADDING)].reshape(*outer, row + PADDING)[..., :row]
+        return room.reshape(turned.shape).transpose(np.argsort(self._order))
 
 
 def _runs(array: Array) -> bool:
@@ -176,21 +205,10 @@ def _runs(array: Array) -> bool:
     return array.ndim == 0 or abs(array.strides[-1]) == array.itemsize
 
 
-def _scratch(dtype: np.dtype[Any]) -> Array:
-    return np.empty(BLOCK * (PADDING + 1), dtype)
-
-
-def _stored(block: Array, scratch: Array) -> Array:
-    """The block in compact memory, read in the order in which it is stored."""
-    if _runs(block):
-        return block
-    order = sorted(range(block.ndim), key=lambda axis: -abs(block.strides[axis]))
-    turned = block.transpose(order)
-    joined = block.ndim - 1  # the axes from here on are one run in memory
-    while joined and turned.strides[joined - 1] == turned.shape[joined] * turned.strides[joined]:
-        joined -= 1
-    outer, row = turned.shape[:joined], math.prod(turned.shape[joined:])
-    room = scratch[: math.prod(outer) * (row + PADDING)].reshape(*outer, row + PADDING)[..., :row]
-    room = room.reshape(turned.shape)
-    np.copyto(room, turned)
-    return room.transpose(np.argsort(order))
+def _kept(name: str, size: int) -> Array:
+    """At least so many bytes, which this thread keeps under a name: fresh memory costs as much as filling it."""
+    found: Array | None = getattr(_OWN, name, None)
+    if found is None or found.size < size:
+        found = np.empty(size, np.uint8)
+        setattr(_OWN, name, found)
+    return found

@@ -10,15 +10,15 @@ from weight_bridge._dtypes import kind
 from weight_bridge.blocks import bits, chunks, parallel
 from weight_bridge.spec import Array
 
-# Bits without the sign, and the largest number that they make for an element that is no NaN.
-NUMBERS: dict[str, tuple[int, int]] = {
-    "float16": (0x7FFF, 0x7C00),
-    "bfloat16": (0x7FFF, 0x7F80),
-    "float32": (0x7FFFFFFF, 0x7F800000),
-    "float64": (0x7FFFFFFFFFFFFFFF, 0x7FF0000000000000),
-    "float8_e4m3fn": (0x7F, 0x7E),
-    "float8_e5m2": (0x7F, 0x7C),
-    "float8_e8m0fnu": (0xFF, 0xFE),
+# The largest bits, sign aside, of an element that is no NaN.
+LARGEST: dict[str, int] = {
+    "float16": 0x7C00,
+    "bfloat16": 0x7F80,
+    "float32": 0x7F800000,
+    "float64": 0x7FF0000000000000,
+    "float8_e4m3fn": 0x7E,
+    "float8_e5m2": 0x7C,
+    "float8_e8m0fnu": 0xFE,
 }
 
 
@@ -38,12 +38,12 @@ def part_has_nan(part: Array) -> bool:
         return part_has_nan(np.real(part)) or part_has_nan(np.imag(part))
     if kind(part.dtype.name) != "float" or not part.size:
         return False
-    known = NUMBERS.get(part.dtype.name)
-    if known is None:
+    largest = LARGEST.get(part.dtype.name)
+    if largest is None:
         return bool(np.isnan(part).any())
-    whole = bits(part)
-    mask, largest = map(whole.dtype.type, known)
-    return bool(np.bitwise_and(whole, mask).max() > largest)
+    whole, width = bits(part), part.itemsize
+    sign = 1 << (8 * width - 1)  # where it is set, the numbers come last as unsigned integers, and first as signed
+    return int(whole.max()) > largest | sign or int(whole.view(f"<i{width}").max()) > largest
 
 
 def nan_problems(arrays: Mapping[str, Array]) -> list[str]:

@@ -63,6 +63,15 @@ def test_a_full_disk(found: dict[str, Any], disk: str, reason: str, left: set[st
     assert seen["said"].endswith("nothing was left behind")
 
 
+def test_a_disk_that_others_fill_once_room_is_taken(found: dict[str, Any]) -> None:
+    if found["full"] is None:
+        pytest.skip("no small disk can be mounted here: mount namespaces are not allowed")
+    seen = found["full"]["reserved"]
+    assert seen["ended"] == 0
+    assert set(seen["left"]) == {NAME, "other"}
+    assert seen["left"]["other"] < 4 * 2**20
+
+
 def test_a_read_only_folder(found: dict[str, Any]) -> None:
     if found["read_only"] is None:
         pytest.skip("no folder can be made read-only for root here: mount namespaces are not allowed")

@@ -14,7 +14,7 @@ from weight_bridge._errors import WriteError
 from weight_bridge.blocks import Region
 from weight_bridge.spec import Array, Spec
 from weight_bridge.writers.base import Sink
-from weight_bridge.writers.staging import Flusher, write_at
+from weight_bridge.writers.staging import Flusher, reserve, write_at
 
 
 class SafetensorsSink(Sink):
@@ -37,7 +37,7 @@ class SafetensorsSink(Sink):
         self._flusher = Flusher(at)
         with at.open("wb") as file:
             file.write(header)
-            file.truncate(len(header) + sum(spec.nbytes for spec in specs.values()))
+            reserve(file, len(header) + sum(spec.nbytes for spec in specs.values()))
 
     def write(self, path: str, region: Region, data: Array) -> None:
         spec = self._specs[path]

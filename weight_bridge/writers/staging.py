@@ -9,6 +9,7 @@ import threading
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from weight_bridge.spec import Array
 
 PARTIAL = ".partial"
 FLUSH = 1 << 27  # bytes of a file that wait before they are brought to the disk
+_WRITING = threading.Lock()
 
 
 @dataclass
@@ -77,6 +79,14 @@ def sync_file(path: Path) -> None:
         os.fsync(file.fileno())
 
 
+def reserve(file: BinaryIO, size: int) -> None:
+    """Gives a file its size and the disk's room for it; writing waits for a disk that looks for room piece by piece."""
+    try:
+        os.posix_fallocate(file.fileno(), 0, size)
+    except AttributeError:  # macOS
+        file.truncate(size)
+
+
 class Flusher:
     """Brings a growing file to the disk while it grows, so that the end need not wait for all of it.
 
@@ -116,9 +126,12 @@ class Flusher:
 
 
 def write_at(at: Path, position: int, array: Array) -> None:
-    """Writes an array's bytes at a position of a file; from several threads, each by itself."""
+    """Writes an array's bytes at a position of a file, from any thread.
+
+    One at a time: a file takes one writer, and for that the system lets the others spin rather than work.
+    """
     data = array.reshape(-1).view(np.uint8).data
-    with at.open("r+b", buffering=0) as file:
+    with _WRITING, at.open("r+b", buffering=0) as file:
         file.seek(position)
         while data:
             data = data[file.write(data) :]
