@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Literal
 
@@ -95,7 +96,8 @@ def scale_of(array: np.ndarray) -> float:
     if array.dtype.kind in "biu" or not array.size:
         return 0.0
     magnitude = np.abs(_numbers(array))
-    return float(np.max(magnitude, where=np.isfinite(magnitude), initial=0.0))
+    largest = float(magnitude.max())
+    return largest if np.isfinite(largest) else float(magnitude.max(where=np.isfinite(magnitude), initial=0.0))
 
 
 def _one(
@@ -114,46 +116,74 @@ def _one(
     if reference.dtype.kind in "biu":
         return _exact(name, reference, candidate)
     expected, got = _numbers(reference), _numbers(candidate)
+    with np.errstate(invalid="ignore", over="ignore"):  # of infinities, and of numbers near the largest
+        difference = np.abs(got - expected)
+    if np.isfinite(difference.max(initial=0.0)):
+        return _finite(name, expected, got, difference, siblings, precision)
     if not np.array_equal(np.isnan(expected), np.isnan(got)):
         return _non_finite(name, expected, got, np.isnan(expected) != np.isnan(got), "NaN")
     unlike = np.where(np.isinf(expected) | np.isinf(got), expected != got, False) & ~np.isnan(expected)
     if unlike.any():
         return _non_finite(name, expected, got, unlike, "inf")
-    return _finite(name, expected, got, siblings, precision)
-
-
-def _finite(name: str, expected: np.ndarray, got: np.ndarray, siblings: float, precision: Precision) -> Comparison:
-    """Relative error over the finite elements; ulps when asked."""
     finite = np.isfinite(expected)
-    smallest_normal = np.finfo(np.float64 if precision == "float64" else np.float32).tiny
-    # XLA flushes subnormal numbers to zero and torch keeps them: below the smallest normal number, all are equal.
-    counts = finite & (np.maximum(np.abs(expected), np.abs(got)) >= smallest_normal)
-    difference = np.where(counts, np.abs(np.where(finite, got, 0) - np.where(finite, expected, 0)), 0.0)
-    if difference.size == 0 or not difference.any():
-        worst = (0,) * expected.ndim if expected.size else ()
-        value = float(expected[worst].real) if expected.size else 0.0
-        return Comparison(name, 0.0, 0.0, 0.0, worst, value, value)
-    magnitude = np.where(finite, np.abs(expected), 0.0)
-    dead = float(magnitude.max()) < DEAD_SCALE * siblings
-    scale = siblings if dead else max(float(magnitude.max()), np.finfo(np.float64).tiny)
-    with np.errstate(over="ignore"):  # beside a reference of zero
-        error = float(difference.max()) / scale
-        if not dead and magnitude.any():
-            error = max(error, float(np.linalg.norm(difference / scale) / np.linalg.norm(magnitude / scale)))
+    expected, got, difference = (np.where(finite, array, 0) for array in (expected, got, difference))
+    return _finite(name, expected, got, difference, siblings, precision)
+
+
+def _finite(
+    name: str,
+    expected: np.ndarray,
+    got: np.ndarray,
+    difference: np.ndarray,
+    siblings: float,
+    precision: Precision,
+) -> Comparison:
+    """Relative error of finite arrays; ulps when asked."""
+    if not difference.size:
+        return Comparison(name, 0.0, 0.0, 0.0, (), 0.0, 0.0)
+    magnitude, smallest_normal = np.abs(expected), _smallest_normal(precision)
+    if float(difference.max()) * UNIT_ROUNDOFF[precision] < smallest_normal:
+        # XLA flushes subnormal numbers to zero and torch keeps them: below the smallest normal number, all are equal.
+        difference = np.where(np.maximum(magnitude, np.abs(got)) >= smallest_normal, difference, 0.0)
     at = np.unravel_index(int(difference.argmax()), expected.shape)
     worst = tuple(int(i) for i in at)
     values = float(expected[worst].real), float(got[worst].real)
+    if not difference[worst]:
+        return Comparison(name, 0.0, 0.0, 0.0, worst, values[0], values[0])
+    largest = float(magnitude.max())
+    dead = largest < DEAD_SCALE * siblings
+    scale = siblings if dead else max(largest, np.finfo(np.float64).tiny)
+    with np.errstate(over="ignore"):  # beside a reference of zero
+        error = float(difference[worst]) / scale
+        if not dead and largest:
+            error = max(error, _length(difference / scale) / _length(magnitude / scale))
 
-    def measure(comparison: Comparison) -> Comparison:
-        with np.errstate(over="ignore"):  # of a reference that is zero
-            spacing = 2 * UNIT_ROUNDOFF[precision] * 2.0 ** np.floor(np.log2(np.maximum(magnitude, smallest_normal)))
-            ulps = np.minimum(difference / spacing, MOST_ULPS)
-        quantile = float(np.quantile(ulps, 0.99))
-        top = _top(expected, got, difference)
-        numbers = {"ulp": float(ulps.max()), "ulp_quantile": quantile, "histogram": _histogram(ulps), "top": top}
-        return replace(comparison, **numbers, measure=None)
-
+    measure = partial(_measured, expected, got, difference, precision)
     return Comparison(name, error, 0.0, 0.0, worst, *values, dead=dead, measure=measure)
+
+
+def _measured(
+    expected: np.ndarray, got: np.ndarray, difference: np.ndarray, precision: Precision, comparison: Comparison
+) -> Comparison:
+    """The comparison with ulps and the worst elements."""
+    with np.errstate(over="ignore"):  # of a reference that is zero
+        magnitude = np.maximum(np.abs(expected), _smallest_normal(precision))
+        spacing = 2 * UNIT_ROUNDOFF[precision] * 2.0 ** np.floor(np.log2(magnitude))
+        ulps = np.minimum(difference / spacing, MOST_ULPS)
+    quantile = float(np.quantile(ulps, 0.99))
+    top = _top(expected, got, difference)
+    numbers = {"ulp": float(ulps.max()), "ulp_quantile": quantile, "histogram": _histogram(ulps), "top": top}
+    return replace(comparison, **numbers, measure=None)
+
+
+def _smallest_normal(precision: Precision) -> float:
+    """The smallest normal number of float64, or of float32 for it and the shorter formats."""
+    return float(np.finfo(np.float64 if precision == "float64" else np.float32).tiny)
+
+
+def _length(array: np.ndarray) -> float:
+    """The Euclidean norm over all elements, without BLAS, which would wake its threads for each leaf."""
+    return float(np.sqrt(np.sum(np.square(array))))
 
 
 def _histogram(ulps: np.ndarray) -> tuple[int, ...]:
@@ -200,4 +230,4 @@ def _incomparable(name: str, problem: str) -> Comparison:
 
 def _numbers(array: np.ndarray) -> np.ndarray:
     """Double precision (complex for complex), so that differences are exact enough."""
-    return array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)
+    return array.astype(np.complex128 if array.dtype.kind == "c" else np.float64, copy=False)

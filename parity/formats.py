@@ -33,5 +33,7 @@ def rounded(array: np.ndarray, precision: Precision) -> np.ndarray:
       >>> float(rounded(np.array(0.1), "bfloat16"))
       0.10009765625
     """
+    if array.dtype == np.float64 and precision == "float64":
+        return array
     with np.errstate(over="ignore"):  # what is too large for the format is infinite in it
         return array.astype(FORMATS[precision]).astype(np.float64) if is_floating(array) else array

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
@@ -51,37 +50,22 @@ class Result:
     ulp_quantile: float = 0.0
 
     @classmethod
-    def of(cls, check: str, judgements: Iterable[Judgement]) -> Result:
-        """The worst of some judgements; passing trivially where there are none."""
-        found = list(judgements)
-        if not found:
+    def of(cls, check: str, worst: Judgement | None, *, ok: bool, leaves: int) -> Result:
+        """The worst judgement of a check, measured; passing trivially where there is none."""
+        if worst is None:
             return cls(check, True, 0.0, 0.0, 0.0, "", 0.0, 0.0, "", 0, "nothing to compare")
-        worst = max(found, key=lambda judgement: (not judgement.ok, judgement.severity))
         c = worst.comparison.measured()
         detail = c.problem or worst.bound.why
-        ok = all(judgement.ok for judgement in found)
         at_worst = c.where, c.expected, c.got, worst.mode
         numbers = c.error, c.ulp, worst.bound.limit
         shape = c.histogram, c.top, worst.verdict, c.ulp_quantile
-        return cls(check, ok, *numbers, *at_worst, len(found), detail, *shape)
+        return cls(check, ok, *numbers, *at_worst, leaves, detail, *shape)
 
     @classmethod
     def broken(cls, check: str, problem: str) -> Result:
         """What stands in a report where the sides could not be compared at all."""
         nowhere = np.inf, np.inf, 0.0, "", np.nan, np.nan, ""
         return cls(check, False, *nowhere, 1, problem, verdict="structure")
-
-    def merged(self, other: Result) -> Result:
-        """The worse of two results of the same check."""
-        first, second = (self, other) if self._severity >= other._severity else (other, self)
-        return replace(first, ok=first.ok and second.ok, leaves=first.leaves + second.leaves)
-
-    @property
-    def _severity(self) -> tuple[bool, float]:
-        return (
-            not self.ok,
-            self.max_relative_error / self.tolerance if self.tolerance else self.max_relative_error,
-        )
 
 
 @dataclass(frozen=True)

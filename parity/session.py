@@ -93,12 +93,16 @@ class Session:
 
     def state(self, seed: int) -> Mapping[str, np.ndarray]:
         """The reference's weights of one example, in float64."""
-        fresh = self.reference.state()
+        fresh = self.once("fresh", self.reference.state)
         if self.weights is None:
             return fresh
         moved = dict(self.weights(fresh, np.random.default_rng([seed, 1])))
-        ties = {alias: first for first, aliases in self.reference.parameter_names().items() for alias in aliases}
+        ties = {alias: first for first, aliases in self.parameter_names().items() for alias in aliases}
         return {name: moved[ties.get(name, name)] for name in moved}
+
+    def parameter_names(self) -> Mapping[str, tuple[str, ...]]:
+        """See `Reference.parameter_names`."""
+        return self.once("parameter names", self.reference.parameter_names)
 
     def trial(self, example: Example, precision: Precision) -> Trial:
         """One example, run lazily."""
@@ -186,7 +190,7 @@ class Session:
         assert self.plan is not None
         by_name = self.plan.pullback({path: g for path, g in gradients.items() if path in self.filled()}, state)
         merged: dict[str, np.ndarray] = {}
-        for name, aliases in self.reference.parameter_names().items():
+        for name, aliases in self.parameter_names().items():
             found = next((by_name[alias] for alias in aliases if alias in by_name), None)
             if found is not None:
                 merged[name] = found

@@ -16,6 +16,7 @@ from parity.refusals import unmatched
 from parity.report import Report, Result
 from parity.tolerance import ENOUGH_EXAMPLES, Override
 from parity.trial import Trial
+from parity.worst import Worst
 
 
 @dataclass(frozen=True)
@@ -23,14 +24,24 @@ class Examination:
     """What checks found on one trial.
 
     Attributes:
-      results: one per check that ran.
+      worst: of each check that ran.
       notes: remarks, and a line for each check that could not run.
       needed: overrides without which the trial had failed.
     """
 
-    results: tuple[Result, ...]
-    notes: tuple[Note, ...]
-    needed: tuple[Override, ...]
+    worst: tuple[Worst, ...]
+    notes: tuple[Note, ...] = ()
+    needed: tuple[Override, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether every check passed."""
+        return all(worst.ok for worst in self.worst)
+
+    @property
+    def results(self) -> tuple[Result, ...]:
+        """What a report shows of every check."""
+        return tuple(worst.result() for worst in self.worst)
 
 
 def examine(trial: Trial, checks: Sequence[Check], overrides: tuple[Override, ...]) -> Examination:
@@ -41,14 +52,14 @@ def examine(trial: Trial, checks: Sequence[Check], overrides: tuple[Override, ..
     """
     able = [c for c in checks if trial.session.plan is not None or not c.needs_plan]
     notes = [Note(f"{c.name} needs carried weights, and carry is None: not run") for c in checks if c not in able]
-    results: list[Result] = []
+    worst: list[Worst] = []
     needed: list[Override] = []
     for check in able:
         judgements, remarks, problem = _found(check, trial, overrides)
-        results.append(Result.of(check.name, judgements) if problem is None else Result.broken(check.name, problem))
+        worst.append(Worst.of(check.name, judgements) if problem is None else Worst.broken(check.name, problem))
         notes += remarks
         needed += [j.bound.override for j in judgements if j.bound.override is not None and j.needed_override]
-    return Examination(tuple(results), tuple(notes), tuple(dict.fromkeys(needed)))
+    return Examination(tuple(worst), tuple(notes), tuple(dict.fromkeys(needed)))
 
 
 def _found(
@@ -71,7 +82,7 @@ class Survey:
         self._pair = pair
         named(tuple(pair.exempt))
         self._checks = named(tuple(name for name in pair.checks if name not in pair.exempt))
-        self._worst: dict[str, Result] = {}
+        self._worst: dict[str, Worst] = {}
         self._visits: Counter[str] = Counter()
         self._said: defaultdict[Note, Counter[str]] = defaultdict(Counter)
         self._first: dict[str, tuple[str, int]] = {}
@@ -91,24 +102,24 @@ class Survey:
         except ReferenceRefuses as refusal:
             problem = unmatched(trial)
             if problem is not None:
-                raise Stop(case, trial, Examination((Result.broken("forward", problem),), (), ())) from refusal
+                raise Stop(case, trial, Examination((Worst.broken("forward", problem),))) from refusal
             self._refused.append(str(refusal))
             if first:
                 del self._first[str(case)]  # the next example takes its place
             return
-        if not all(result.ok for result in found.results):
+        if not found.ok:
             raise Stop(case, trial, found)
         self._visits[str(case)] += 1
         self._needed.update(found.needed)
         for note in set(found.notes):
             self._said[note][str(case)] += 1
-        for result in found.results:
-            before = self._worst.get(result.check)
-            self._worst[result.check] = result if before is None else result.merged(before)
+        for worst in found.worst:
+            before = self._worst.get(worst.check)
+            self._worst[worst.check] = worst if before is None else worst.merged(before)
 
     def report(self, precision: Precision) -> Report:
         """The worst of everything, when nothing failed."""
-        results = [self._worst[check.name] for check in self._checks if check.name in self._worst]
+        results = [self._worst[check.name].result() for check in self._checks if check.name in self._worst]
         if not results:
             why = f"the reference refuses every example: {self._refused[0]}" if self._refused else "no example was run"
             results = [Result.broken("forward", why)]

@@ -18,6 +18,7 @@ from parity.comparison import compare_all
 from parity.judgement import Judgement
 from parity.report import Result
 from parity.tolerance import bound
+from parity.worst import Worst
 
 if TYPE_CHECKING:
     import weight_bridge
@@ -45,11 +46,11 @@ def train_alike(reference: TiDHy, candidate: Any, plan: weight_bridge.Plan, batc
     for step, (names, leaves) in enumerate(both, 1):
         carried = {f"step {step}: {path}": value for path, value in plan.apply(names).items()}
         found = {f"step {step}: {path}": value for path, value in leaves.items()}
-        for comparison in compare_all(carried, found, "float64"):
+        for comparison in compare_all(carried, found, "float64", measure=False):
             limit = bound("trajectory", "float64", name=comparison.name)
             ok = comparison.problem is None and comparison.error <= limit.limit
             judgements.append(Judgement("trajectory", "train", comparison, limit, "parity" if ok else "bug", ok))
-    return Result.of("trajectory", judgements)
+    return Worst.of("trajectory", judgements).result()
 
 
 def _torch_steps(model: TiDHy, batches: list[np.ndarray]) -> Iterator[Arrays]:

@@ -203,7 +203,7 @@ def _weight(weight: Any, value: Any) -> Any:
 def as_dtype(value: Any, dtype: Any) -> np.ndarray:
     """Floating arrays in the run's precision; others as they are."""
     value = np.asarray(value)
-    return value.astype(dtype) if is_floating(value) else value
+    return value.astype(dtype, copy=False) if is_floating(value) else value
 
 
 @functools.cache

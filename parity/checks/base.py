@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from parity.comparison import Comparison, compare_all
+from parity.comparison import Comparison, compare_all, scale_of
 from parity.judgement import Finding, Judgement, Note, Verdict, compared, overflowing
 from parity.pair import Mode
 from parity.record import Arrays
@@ -127,11 +127,11 @@ def _let_pass_if_stable(trial: Trial, judgement: Judgement) -> Judgement:
 
 def _vacuous(check: str, mode: Mode, arrays: Arrays) -> Iterator[Note]:
     """Leaves that any candidate would match: constant outputs, gradients that are zero."""
-    floating = {name: np.abs(a.astype(np.float64)) for name, a in arrays.items() if a.dtype.kind == "f" and a.size}
-    largest = max((float(np.nanmax(a, initial=0.0)) for a in floating.values()), default=0.0)
-    for name, magnitude in floating.items():
-        spread = float(np.ptp(arrays[name].astype(np.float64))) if magnitude.size > 1 else float(magnitude.max())
-        size = spread if check == "forward" else float(magnitude.max())
+    floating = {name: array for name, array in arrays.items() if array.dtype.kind == "f" and array.size}
+    scales = {name: scale_of(array) for name, array in floating.items()}
+    largest = max(scales.values(), default=0.0)
+    for name, array in floating.items():
+        size = float(np.ptp(array)) if check == "forward" and array.size > 1 else scales[name]
         if check != "buffers" and size <= VACUOUS * largest:
             what = "is constant" if check == "forward" else "is zero"
             yield Note(f"vacuous: {check} of {name} {what} in every example, {mode} mode", always=True)
