@@ -222,7 +222,9 @@ def _explain(rest: _Open, ours: Tensors, theirs: Tensors) -> None:
             line = (
                 refusals.of_tensor(unit.owner, member.label, ours.layer(unit.owner), ours)
                 if mine
-                else refusals.of_leaf(unit.owner, member.label, theirs.layer(unit.owner))
+                else refusals.of_leaf(
+                    unit.owner, member.label, theirs.layer(unit.owner) or theirs.layer(unit.owner[:-1])
+                )
             )
             if line and (unit.side, member.key) not in rest.explained:
                 rest.refuse(f"{member.key}: {line}", unit)

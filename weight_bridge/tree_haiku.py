@@ -85,4 +85,6 @@ def _leaf(path: str, collection: str, module: str, label: str, value: Any) -> Le
 
 
 def _layer(module: Any) -> Layer:
-    return Layer(library_kind(type(module), LIBRARIES), simple_options(vars(module)))
+    options = simple_options(vars(module))
+    options.pop("module_name", None)  # like the `name` beside it, it tells no layer of one kind from another
+    return Layer(library_kind(type(module), LIBRARIES), options)

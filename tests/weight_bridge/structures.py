@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 Shapes = dict[str, tuple[int, ...]]
-NOWHERE = "nowhere"  # in place of a path: the target lacks the layer
+NOWHERE = "nowhere"  # in place of a path or a name: that side lacks the layer
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,8 @@ def structure(text: str) -> Structure:
                 key, leaf = name.replace("{i}", str(i)) + ours, path.replace("{i}", str(i)) + theirs
                 if kind == "batch" and theirs in {"/mean", "/var"}:
                     leaf = f"batch_stats/{leaf.removeprefix('params/')}"
-                found.source[key] = before
+                if name != NOWHERE:
+                    found.source[key] = before
                 if path != NOWHERE:
                     found.target[leaf], found.truth[leaf] = after, key
     return found
@@ -209,6 +210,10 @@ REFUSED: dict[str, str] = {
         plain 6,5 base_model.model.q.base_layer -> q
         plain 2,5 base_model.model.q.lora_A.default -> q/lora_a
         plain 6,2 base_model.model.q.lora_B.default -> q/lora_b""",
+    "an adapter without its base": """
+        plain 6,5 nowhere -> q
+        plain 2,5 base_model.model.q.lora_A -> nowhere
+        plain 6,2 base_model.model.q.lora_B -> nowhere""",
     "a flattened image": """
         conv 4,3,3,3 features.0 -> features/layers_0
         linear 7,100 classifier.0 -> classifier/layers_0

@@ -36,6 +36,11 @@ def between(candidates: str, *leaves: str) -> tuple[str, ...]:
     return tuple(f"{leaf}: ambiguous, nothing decides between {candidates}; {MAPPING}" for leaf in leaves)
 
 
+ADAPTER = (
+    "base_model.model.q.lora_A.weight and 1 more: a PEFT adapter without its base model; its scaling is not in the "
+    "tensors. Load it onto its base in torch (PeftModel.from_pretrained), merge it (model.merge_and_unload()) and "
+    "convert the merged state dict"
+)
 ADAPTERS = (
     "base_model.model.q.lora_A.default.weight and 1 more: a model with LoRA adapters beside its weights; its scaling "
     "is not in the tensors. Merge it in torch (model.merge_and_unload()) and convert the merged state dict"
@@ -57,6 +62,7 @@ LINES: dict[str, tuple[str, ...]] = {
         "head.weight float32[3, 6]: no leaf of the target takes it; --drop 'head.weight' leaves it out",
     ),
     "LoRA beside its base": (ADAPTERS,),
+    "an adapter without its base": (ADAPTER,),
     "a flattened image": (FLATTENED,),
     "attention's parts renamed": between(
         "attn.a.weight [8, 8], attn.b.weight [8, 8], attn.c.weight [8, 8]",

@@ -24,9 +24,10 @@ def adapters(names: Iterable[str]) -> tuple[str, tuple[str, ...]] | None:
         return None
     whole = any(".base_layer." in name for name in listed)
     what = "a model with LoRA adapters beside its weights" if whole else "a PEFT adapter without its base model"
+    merge = "Merge it in torch" if whole else "Load it onto its base in torch (PeftModel.from_pretrained), merge it"
     return (
         f"{found[0]} and {len(found) - 1} more: {what}; its scaling is not in the tensors. "
-        "Merge it in torch (model.merge_and_unload()) and convert the merged state dict"
+        f"{merge} (model.merge_and_unload()) and convert the merged state dict"
     ), listed if not whole or all(name.startswith(_PREFIX) for name in listed) else tuple(found)
 
 
@@ -58,8 +59,9 @@ def of_tensor(owner: Owner, label: str, layer: Layer | None, tensors: Tensors) -
 def of_leaf(owner: Owner, label: str, layer: Layer | None) -> str | None:
     """Returns why no checkpoint can fill a leaf, where its layer is the reason."""
     kind = layer.kind if layer is not None else ""
-    wrapped = any(part.startswith("SpectralNorm") for part in owner) or "SpectralNorm" in kind
-    if wrapped and re.split(r"[/']", label)[-1] in {"u", "sigma", "u0", "sigma0"} | {""} and "equinox" not in kind:
+    wrapped = "SpectralNorm" in kind or any(part.lower().replace("_", "").startswith("spectralnorm") for part in owner)
+    kept = re.findall(r"\w+", label)[-1:]
+    if wrapped and "equinox" not in kind and kept in (["u"], ["u0"], ["sigma"], ["sigma0"]):
         return (
             "this spectral normalisation iterates once more in each call, torch's does not in evaluation; "
             "build the plain layer, which takes the normalised weight"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import equinox as eqx
 import flax.linen as ln
 import haiku as hk
@@ -13,6 +15,7 @@ from flax import nnx
 from tests.weight_bridge.layer_table.row import (
     F64,
     Row,
+    Run,
     equinox_port,
     haiku_port,
     linear,
@@ -21,7 +24,7 @@ from tests.weight_bridge.layer_table.row import (
     zeros,
 )
 
-DEPTH, WIDTH = 3, 5
+DEPTH, WIDTH, INNER = 3, 5, 7
 
 
 class TorchLayers(torch.nn.Module):
@@ -90,7 +93,89 @@ def _haiku(x: jax.Array) -> jax.Array:
     return hk.experimental.layer_stack(DEPTH, name="layers")(lambda x: x + jnp.tanh(hk.Linear(WIDTH)(x)))(x)
 
 
+class TorchStack(torch.nn.Module):
+    """Linear layers whose weights torch keeps as one, (layer, out, in)."""
+
+    def __init__(self, sizes: tuple[int, int]) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(DEPTH, *reversed(sizes)))
+        self.bias = torch.nn.Parameter(torch.zeros(DEPTH, sizes[1]))
+
+    def forward(self, x: torch.Tensor, layer: int) -> torch.Tensor:  # (B, in) → (B, out)
+        return torch.nn.functional.linear(x, self.weight[layer], self.bias[layer])
+
+
+class TorchStacks(torch.nn.Module):
+    """Residual layers, of which torch keeps one stack of weights for the way up and one for the way down."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up, self.down = TorchStack((WIDTH, INNER)), TorchStack((INNER, WIDTH))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:  # (B, WIDTH), both ways
+        for layer in range(DEPTH):
+            x = x + self.down(torch.tanh(self.up(x, layer)), layer)
+        return x
+
+
+class NnxList(nnx.Module):
+    """The same layer by layer."""
+
+    def __init__(self, rngs: nnx.Rngs) -> None:
+        self.up = nnx.List([nnx.Linear(WIDTH, INNER, rngs=rngs, **F64) for _ in range(DEPTH)])
+        self.down = nnx.List([nnx.Linear(INNER, WIDTH, rngs=rngs, **F64) for _ in range(DEPTH)])
+
+    def __call__(self, x: jax.Array) -> jax.Array:  # (B, WIDTH), both ways
+        return _one_by_one(self.up, self.down, x)
+
+
+class LinenList(ln.Module):
+    """The same layer by layer."""
+
+    def setup(self) -> None:
+        self.up = [ln.Dense(INNER, **F64) for _ in range(DEPTH)]
+        self.down = [ln.Dense(WIDTH, **F64) for _ in range(DEPTH)]
+
+    def __call__(self, x: jax.Array) -> jax.Array:  # (B, WIDTH), both ways
+        return _one_by_one(self.up, self.down, x)
+
+
+class EquinoxList(eqx.Module):
+    """The same layer by layer."""
+
+    up: list[eqx.nn.Linear]
+    down: list[eqx.nn.Linear]
+
+    def __init__(self, key: jax.Array) -> None:
+        self.up = [linear((WIDTH, INNER), key) for _ in range(DEPTH)]
+        self.down = [linear((INNER, WIDTH), key) for _ in range(DEPTH)]
+
+    def __call__(self, x: jax.Array) -> jax.Array:  # (WIDTH,), both ways
+        return _one_by_one(self.up, self.down, x)
+
+
+def _haiku_list(x: jax.Array) -> jax.Array:
+    up = [hk.Linear(INNER, name=f"up_{layer}") for layer in range(DEPTH)]
+    return _one_by_one(up, [hk.Linear(WIDTH, name=f"down_{layer}") for layer in range(DEPTH)], x)
+
+
+def _one_by_one(up: Iterable[Run], down: Iterable[Run], x: jax.Array) -> jax.Array:
+    for widen, narrow in zip(up, down, strict=True):
+        x = x + narrow(jnp.tanh(widen(x)))
+    return x
+
+
 ROWS = {
+    "a stack that JAX keeps layer by layer": Row(
+        TorchStacks,
+        [(2, WIDTH)],
+        {
+            "nnx": nnx_port(NnxList, strict=False),
+            "linen": linen_port(LinenList, zeros(2, WIDTH), strict=False),
+            "equinox": equinox_port(EquinoxList, strict=False),
+            "haiku": haiku_port(_haiku_list, zeros(2, WIDTH), strict=False),
+        },
+    ),
     "layers stacked for scan": Row(
         TorchLayers,
         [(2, WIDTH)],
