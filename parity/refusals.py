@@ -33,15 +33,25 @@ def unmatched(trial: Trial) -> str | None:
         try:
             trial.reference(mode)
         except ReferenceRefuses as refusal:
-            taken = accepted(trial, mode) if _refuses_any_values(trial, mode) else None
-            if taken is not None:
-                shapes = ", ".join(f"{name} of shape {list(value.shape)}" for name, value in taken.outputs.items())
+            record = taken(trial, mode)
+            if record is not None:
+                shapes = ", ".join(f"{name} of shape {list(value.shape)}" for name, value in record.outputs.items())
                 return f"only the reference refuses, in {mode} mode: {refusal}; the candidate returns {shapes}"
     return None
 
 
-def accepted(trial: Trial, mode: Mode) -> Record | None:
-    """What the candidate computes where the reference refuses; None where it refuses as well."""
+def taken(trial: Trial, mode: Mode) -> Record | None:
+    """What the candidate computes where the reference refuses, whatever the values.
+
+    Args:
+      trial: of an example that the reference refuses.
+      mode: in which it does.
+
+    Returns:
+      The candidate's record; None where it refuses as well, or where the reference takes other values.
+    """
+    if not _refuses_any_values(trial, mode):
+        return None
     try:
         return replace(trial, found={("reference, forward", mode): Record({})}).run_candidate(mode, gradients=False)
     except StructureMismatch:

@@ -154,4 +154,5 @@ RESCALED = function_claim(
     "MinMaxNormalize",
     st.sampled_from(_RANGES).map(lambda ranges: FunctionCall(ranges, (parity.real(2, 3, 4, 5),))),
     _rescaled,
+    exempt={"sizes": "torch's side takes images of three channels only, JAX's any array"},
 )

@@ -26,10 +26,12 @@ class Replay:
     Attributes:
       requests: what was asked for and which of the reference's draws answered, in order.
       keys: the key of every draw, as it was passed.
+      salt: folded into the key of a draw that nothing of the reference answers; None leaves the key as it is.
     """
 
-    def __init__(self, recorded: tuple[Draw, ...], numbers: Numbers) -> None:
+    def __init__(self, recorded: tuple[Draw, ...], numbers: Numbers, salt: int | None = None) -> None:
         self._recorded, self._numbers = recorded, numbers
+        self.salt = salt
         self.requests: list[Request] = []
         self.keys: list[Any] = []
 
@@ -89,7 +91,11 @@ def _answer(replay: Replay, name: str, original: Callable[..., Any], *args: Any,
     kind, shape_of, transform = SHAPES[name]
     chance = given.get("p") if isinstance(given.get("p"), float) else None
     numbers = replay.take(Draw(kind, shape_of(given), chance), given["key"])
-    return original(*args, **kwargs) if numbers is None else transform(numbers, given)
+    if numbers is not None:
+        return transform(numbers, given)
+    if replay.salt is not None:
+        given["key"] = jax.random.fold_in(given["key"], replay.salt)
+    return original(*bound.args, **bound.kwargs)
 
 
 def _shape(given: Mapping[str, Any]) -> tuple[int, ...]:

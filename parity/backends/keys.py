@@ -1,4 +1,4 @@
-"""The keys with which a JAX model draws, read off two calls that run operation by operation."""
+"""With which keys a JAX model draws, and what for, read off two calls that run operation by operation."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from parity import structure
 from parity.backends.base import Candidate
 from parity.backends.jax_noise import Replay, replaying
 from parity.backends.jax_program import JaxProgram, isolated
 from parity.formats import Precision
+from parity.noise import Draw
 from parity.record import Arrays
 
 Keys = tuple[tuple[int, ...] | None, ...]
@@ -41,6 +43,41 @@ def keys_of_two_calls(
             with replaying(replay):
                 call(jax.tree.map(jnp.asarray, arguments), jax.random.key(seed))
     return tuple(map(_data, first.keys)), tuple(map(_data, second.keys))
+
+
+def idle_draws(
+    program: Candidate,
+    state: Arrays,
+    inputs: tuple[np.ndarray, ...],
+    draws: tuple[Draw, ...],
+    *,
+    precision: Precision,
+    train: bool,
+) -> bool:
+    """Whether draws that none of the reference's answers leave no trace: other numbers give the same call.
+
+    A module that is built anew at each call, as `nnx.bridge.ToLinen` does it, draws initial values that it throws away.
+
+    Args:
+      program: the JAX side.
+      state: every weight and buffer, by path.
+      inputs: positional arguments, in the candidate's layout.
+      draws: those of the reference.
+      precision: of the run.
+      train: training mode.
+    """
+    assert isinstance(program, JaxProgram)
+
+    def called(salt: int) -> list[np.ndarray]:
+        parameters, buffers, arguments, *_, numbers, _ = program.arguments(state, inputs, precision, draws=draws)
+        leaves, given = jax.tree.map(jnp.asarray, ({**parameters, **buffers}, arguments))
+        with replaying(Replay(draws, numbers, salt)):
+            result, after = program.apply(leaves, given, train=train, key=jax.random.key(0))
+        return [*(np.asarray(leaf) for _, leaf in structure.leaves(result)), *map(np.asarray, after.values())]
+
+    with isolated(precision):
+        first, second = called(0), called(1)
+    return all(np.array_equal(a, b, equal_nan=a.dtype.kind == "f") for a, b in zip(first, second, strict=True))
 
 
 def _data(key: Any) -> tuple[int, ...] | None:

@@ -42,7 +42,10 @@ def run(trial: Trial, overrides: tuple[Override, ...]) -> Iterator[Finding]:
         for draw in drawn:
             if draw.kind == OTHER:
                 yield Note(f"randomness: the numbers of a draw of shape {list(draw.shape)} cannot be shared")
-        for problem in _unmatched(drawn, requests) or [None]:
+        used = _used(trial, mode, drawn, requests)
+        if used != requests:
+            yield Note(f"randomness: the candidate draws numbers that it does not use, in {mode} mode", always=True)
+        for problem in _unmatched(drawn, used) or [None]:
             yield _judged(trial, mode, problem, overrides)
         if mode == "train" and drawn:
             for stale in stale_keys(trial, requests) or [None]:
@@ -56,6 +59,19 @@ def _judged(trial: Trial, mode: Mode, problem: str | None, overrides: tuple[Over
     comparison = Comparison("draws", error, error, error, (), np.nan, np.nan, problem=problem, kind=kind)
     bound = Bound(0.0, "the same draws on both sides").loosened("randomness", "draws", trial.precision, overrides)
     return settled("randomness", mode, comparison, bound, trial.precision, lambda: "bug")
+
+
+def _used(trial: Trial, mode: Mode, drawn: tuple[Draw, ...], requests: tuple[Request, ...]) -> tuple[Request, ...]:
+    """The candidate's draws without those that nothing depends on."""
+    from parity.backends.keys import idle_draws
+
+    matched = tuple(request for request in requests if request.source is not None)
+    if matched == requests:
+        return requests
+    session, train = trial.session, mode == "train"
+    leaves, inputs = session.carried(trial.state), session.laid_out(trial.inputs)
+    idle = idle_draws(session.candidate, leaves, inputs, drawn, precision=trial.precision, train=train)
+    return matched if idle else requests
 
 
 def _unmatched(drawn: tuple[Draw, ...], requests: tuple[Request, ...]) -> list[str]:
@@ -88,9 +104,10 @@ def stale_keys(trial: Trial, requests: tuple[Request, ...]) -> list[Stale]:
     first, second = keys_of_two_calls(fresh, leaves, inputs, precision=trial.precision)
     if not len(first) == len(second) == len(requests):
         return [Stale("the candidate draws another number of times when it is not compiled")]
+    used = _used(trial, "train", trial.reference("train").draws, requests)
     problems: list[Stale] = []
     for index, key in enumerate(first):
-        if key is None:
+        if key is None or requests[index] not in used:
             continue
         if key == second[index]:
             text = f"{requests[index].draw} has the same key at every call: its numbers never change"

@@ -17,7 +17,7 @@ from parity.checks.forward import outputs
 from parity.comparison import Comparison
 from parity.judgement import Finding, Judgement
 from parity.pair import Mode
-from parity.refusals import accepted
+from parity.refusals import taken
 from parity.tolerance import Bound, Override
 from parity.trial import Trial
 
@@ -62,7 +62,7 @@ def _at(fed: Trial, mode: Mode, overrides: tuple[Override, ...]) -> Iterator[Fin
         for judgement in judged(fed, "sizes", mode, outputs, overrides, gradients=False):
             yield replace(judgement, comparison=_named(judgement.comparison, name))
     except ReferenceRefuses as refusal:
-        if _degenerate(name) or accepted(fed, mode) is None:
+        if _degenerate(name) or taken(fed, mode) is None:
             return
         # Statistics of a single row are refused by torch alone, as a matter of style.
         problem = f"only the reference refuses {'a ' if name == ONE else ''}{name}, in {mode} mode: {refusal}"
@@ -94,7 +94,8 @@ def _fed(trial: Trial, name: str, sizes: Mapping[int, int]) -> Trial:
     inputs = trial.inputs
     for axis, size in sizes.items():
         inputs = _cut(inputs, axis, first.shape[axis], size)
-    return trial.fed(inputs, profile=name)
+    fed = trial.fed(inputs, profile=name)
+    return replace(fed, example=replace(fed.example, declared=()))  # what was declared is of other sizes
 
 
 def _cut(inputs: Sized, axis: int, size: int, to: int) -> Sized:

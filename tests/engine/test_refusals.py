@@ -81,6 +81,19 @@ def test_a_size_that_only_the_reference_refuses() -> None:
     assert found.detail == "only the reference refuses one less along axis 1, in eval mode: ValueError: odd width"
 
 
+def test_values_that_do_not_fit_another_size_are_not_asked_of_a_compiled_function() -> None:
+    class Loss(nn.Module):
+        def forward(self, scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+            return nn.functional.cross_entropy(scores, targets)
+
+    def port(scores: jax.Array, targets: jax.Array) -> jax.Array:
+        return -jax.numpy.mean(jax.numpy.take_along_axis(jax.nn.log_softmax(scores), targets[:, None], 1))
+
+    found = result("sizes", tried(Loss(), port, np.ones((3, 4)), np.array([0, 3, 2]), carry=None))
+    assert found.ok, found
+    assert found.leaves == 2, "a batch of one and an empty one; with fewer classes the targets do not fit"
+
+
 def test_a_model_that_refuses_a_configuration_when_it_is_first_called() -> None:
     class Late(linen.Module):
         @linen.compact

@@ -53,6 +53,8 @@ class WeightedCrossEntropy(CrossEntropy):
         self.weight = nnx.BatchStat(jnp.asarray(WEIGHTS))
 
     def class_weights(self, logits: Array) -> Array:
+        if logits.shape[-1] != len(WEIGHTS):  # a gather would take the weights of the first classes
+            raise ValueError(f"logits of {logits.shape[-1]} classes: there are weights for {len(WEIGHTS)}")
         return self.weight[...]
 
 

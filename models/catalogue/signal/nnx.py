@@ -111,7 +111,10 @@ class Spectra(nnx.Module):
         return (jnp.square(found.real) + jnp.square(found.imag)).swapaxes(1, 2)
 
     def centred(self, x: Array) -> Array:
-        return jnp.pad(x, ((0, 0), (self.window // 2,) * 2), mode="reflect")
+        edge = self.window // 2
+        if x.shape[1] <= edge:  # where torch refuses, and NumPy's rule reflects more than once
+            raise ValueError(f"signal of length {x.shape[1]}: a window of {self.window} needs more than {edge} values")
+        return jnp.pad(x, ((0, 0), (edge, edge)), mode="reflect")
 
     def whole(self, x: Array) -> Array:
         found = jnp.fft.rfft(x, norm="ortho")

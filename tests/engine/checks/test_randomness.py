@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from parity import Pair, real
-from tests.engine.checks.ports import Dropping, DroppingPort, Port, inputs, result, tried
+from tests.engine.checks.ports import Dropping, DroppingPort, Port, examined, inputs, result, tried
 
 
 def test_right_port_passes_with_dropout_active() -> None:
@@ -49,6 +49,41 @@ def test_what_is_drawn_otherwise_is_named(port: Any, problem: str) -> None:
     found = result("randomness", trial)
     assert not found.ok
     assert found.detail == problem
+
+
+class Anew(nnx.Module):
+    """Draws numbers as a module does that is built at every call; without an effect, unless told so."""
+
+    def __init__(self, effect: float) -> None:
+        self.inner, self.effect, self.rngs = DroppingPort(), effect, nnx.Rngs(2)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        fresh = jax.random.uniform(jax.random.key(0), (3, 2))
+        return self.inner(x) + (self.effect * fresh.sum() if self.effect else 0.0)
+
+
+@pytest.mark.parametrize(
+    ("effect", "details"),
+    [
+        (0.0, ["the same draws on both sides"]),
+        (1e-30, ["only the candidate draws uniform of shape [3, 2]"]),
+        (1.0, ["only the candidate draws uniform of shape [3, 2]"]),
+    ],
+)
+def test_draws_that_nothing_depends_on_are_remarked_only(effect: float, details: list[str]) -> None:
+    class Inner(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = Dropping()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.inner(x)
+
+    found = examined("randomness", tried(Inner(), Anew(effect), modes=("train",)))
+    assert [r.detail for r in found.results] == details
+    assert [n.text for n in found.notes] == (
+        ["randomness: the candidate draws numbers that it does not use, in train mode"] if not effect else []
+    )
 
 
 def test_dropout_that_does_not_rescale_is_seen_with_the_same_mask() -> None:
