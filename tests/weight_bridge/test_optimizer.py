@@ -9,6 +9,7 @@ from typing import Any
 
 import equinox as eqx
 import flax.linen as ln
+import haiku as hk
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -77,6 +78,13 @@ class Equinox(eqx.Module):
         return jax.vmap(lambda e: self.last(self.norm(self.squash(self.square(self.squash(self.first(e)))))))(x)
 
 
+@hk.transform_with_state
+def haiku(x: jax.Array) -> jax.Array:
+    x = jnp.tanh(hk.Linear(HIDDEN, name="first")(x))
+    x = jnp.tanh(hk.Linear(HIDDEN, name="square")(x))
+    return hk.Linear(OUTPUTS, name="last")(hk.LayerNorm(-1, True, True, name="norm")(x))
+
+
 def torch_steps(model: torch.nn.Module, optimizer: torch.optim.Optimizer, count: int) -> None:
     for _ in range(count):
         optimizer.zero_grad()
@@ -110,7 +118,13 @@ def equinox_side(state: Any) -> tuple[Any, Any, Callable[[Any], jax.Array]]:
     return model, parameters, lambda p: eqx.combine(p, rest)(X)
 
 
-SIDES = {"nnx": nnx_side, "linen": linen_side, "equinox": equinox_side}
+def haiku_side(state: Any) -> tuple[Any, Any, Callable[[Any], jax.Array]]:
+    target = haiku, jax.ShapeDtypeStruct(X.shape, jnp.float32)
+    parameters, kept = weight_bridge.convert(state, target)
+    return target, parameters, lambda p: haiku.apply(p, kept, None, X)[0]
+
+
+SIDES = {"nnx": nnx_side, "linen": linen_side, "equinox": equinox_side, "haiku": haiku_side}
 
 
 def relative_error(side: str, model: Torch, optimizer: torch.optim.Optimizer, steps: int, **options: Any) -> float:
@@ -160,7 +174,7 @@ def test_steps_after_conversion_are_torch_s(name: str) -> None:
     assert relative_error("nnx", *trained(RULES[name], 4), 3) <= 1e-12
 
 
-@pytest.mark.parametrize("side", ["linen", "equinox"])
+@pytest.mark.parametrize("side", ["linen", "equinox", "haiku"])
 @pytest.mark.parametrize("name", ["groups", "Nesterov"])
 def test_every_library_s_tree_is_filled(side: str, name: str) -> None:
     assert relative_error(side, *trained(RULES[name], 4), 3) <= 1e-12
