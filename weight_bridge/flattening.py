@@ -1,14 +1,17 @@
-"""Linear layers behind flattened convolutions: torch counts (channel, row, column), channels last counts otherwise.
+"""Linear layers beside convolutions: torch counts (channel, row, column), channels last counts otherwise.
 
-The kernel has one shape either way, so that no shape tells; a declaration does. Layers whose inputs another layer is
-known to make, targets that keep channels first, and inputs that are as many as the channels need none.
+Behind a flattened image the order of a linear layer's inputs is meant, before an image that is made from a vector the
+order of its outputs. The kernel has one shape either way, so that no shape tells; a declaration does. Layers whose
+inputs another layer is known to make, or whose outputs another one takes, targets that keep channels first, and widths
+that are the channels alone need none.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from weight_bridge._errors import Misfit
 from weight_bridge.axes import Regroup
@@ -20,64 +23,185 @@ from weight_bridge.transforms import Identity, chain
 from weight_bridge.units import Unit
 
 _POOLED = ("BatchNorm2d", "BatchNorm3d", "GroupNorm")
+_SIDES = {"channels_last": "inputs", "output_channels_last": "outputs"}
+# What a question says: the side, what torch does with it, the key that declares it.
+_FLATTENED = "inputs", "flattens", "channels_last"
+_UNFLATTENED = "outputs", "takes apart", "output_channels_last"
+# Fewer places to a channel are packed projections, gates, a scale beside a shift.
+_FEWEST_PLACES = 4
+# Names in an order that tells nothing do not tell a network's first convolution from its decoder's.
+_IMAGE_CHANNELS = 4
 
 
-def undeclared(matches: Sequence[Match], names: Iterable[str], modules: Iterable[str]) -> list[Question]:
-    """Returns a question for each linear layer that may follow flattened channels which the target has last.
+@dataclass(frozen=True)
+class _Order:
+    """In which order a checkpoint has its layers; `told` where that may be the order in which they run."""
+
+    places: Mapping[str, int]
+    told: bool
+
+    def of(self, found: Match) -> int:
+        unit = found.source
+        return self.places.get(unit.where, self.places.get(unit.main.names[0], -1))
+
+    def before(self, one: Match, other: Match) -> bool:
+        """Whether one layer is known to come before another."""
+        return self.told and self.of(one) < self.of(other)
+
+
+def undeclared(
+    matches: Sequence[Match], paired: Sequence[Match], names: Iterable[str], modules: Iterable[str]
+) -> list[Question]:
+    """Returns a question for each layer beside channels that torch has first and the target perhaps last.
 
     Args:
-      matches: what inference found, without what a mapping pairs.
+      matches: what inference found.
+      paired: what a mapping pairs, which declares it.
       names: of the checkpoint's tensors, in its order.
       modules: names of the source's modules, as far as known, in their order.
     """
     places = {name: place for place, name in enumerate(names)}
     if list(places) == sorted(places):  # sorted names tell nothing about what follows what
         places = {name: place for place, name in enumerate(modules)}
-    told = all(_place(found, places) >= 0 for found in matches)
-    convolutions = [found for found in matches if _turns_channels(found)]
-    linear = [found for found in matches if _is_linear(found)]
+    known = [*matches, *paired]
+    order = _Order(places, all(_Order(places, True).of(found) >= 0 for found in known))
+    convolutions = [found for found in known if _turns_channels(found)]
     questions: list[Question] = []
-    for found in linear if convolutions else []:
-        behind = [other for other in convolutions if not told or _place(other, places) < _place(found, places)]
-        behind = behind[-1:] if told else behind
-        width = _inputs(found.source)
-        near = next((o for o in behind if _channels(o.source) < width and width % _channels(o.source) == 0), None)
-        if near is None or any(_makes(other, found, places, told=told) for other in matches if other is not found):
+    for found in known if convolutions else []:
+        if not _is_linear(found):
             continue
-        questions.append(Question(found.source, found.target, _line(found, near, width)))
-    return questions
+        if near := _flattened(found, convolutions, known, order):
+            questions.append(_question(found, near, _inputs(found.source), _channels(near.source), _FLATTENED))
+        if near := _unflattened(found, convolutions, known, order):
+            between = [other for other in known if _normalizes(other, found, near, order)]
+            for asked in (found, *between):
+                channels = _channels_taken(near.source)
+                questions.append(_question(asked, near, _outputs(found.source), channels, _UNFLATTENED))
+    declared = {id(found.source) for found in paired}
+    return [question for question in questions if id(question.source) not in declared]
 
 
-def channels_last(drafts: Sequence[Draft], source: Unit, channels: int) -> tuple[Draft, ...]:
-    """Returns drafts of a linear layer with its inputs turned from (channel, place) to (place, channel).
+def channels_last(drafts: Sequence[Draft], source: Unit, inputs: int | None, outputs: int | None) -> tuple[Draft, ...]:
+    """Returns drafts of a layer whose inputs or outputs are turned from (channel, place) to (place, channel).
+
+    Args:
+      drafts: of the layer as it stands.
+      source: the layer.
+      inputs: channels among the inputs of a linear layer; None leaves them.
+      outputs: channels among the outputs of a linear layer, or the features of a normalisation; None leaves them.
 
     Raises:
-      Misfit: it is no linear layer, or its inputs are no multiple of the channels.
+      Misfit: it is no such layer, or has no multiple of the channels.
     """
     weight = source.members.get("weight")
-    width = _inputs(source) if weight is not None and len(weight.spec.shape) == 2 else 0
-    if not width or channels < 1 or width % channels or source.family is not None:
-        what = f"a linear layer of a multiple of {channels} inputs"
-        raise Misfit(f"{source.where}: channels_last = {channels} goes with {what}")
-    turned = Regroup(0 if _stores_inputs_first(source) else 1, (channels, width // channels), (1, 0))
-    why = f"{channels} channels turned last"
+    shape = weight.spec.shape if weight is not None and source.family is None else ()
+    linear = len(shape) == 2
+    stored = int(not _stores_inputs_first(source))  # the axis of the inputs
+    if inputs is not None:
+        width = shape[stored] if linear else 0
+        names = weight.names if weight is not None else ()
+        drafts = _turned(drafts, source, {names: stored}, (inputs, width), "channels_last", "a linear layer")
+    if outputs is not None:
+        width = shape[1 - stored] if linear else shape[0] if len(shape) == 1 else 0
+        axes = {m.names: 1 - stored if len(m.spec.shape) == 2 else 0 for m in source.members.values()}
+        what = "a linear layer or a normalisation"
+        drafts = _turned(drafts, source, axes, (outputs, width), "output_channels_last", what)
+    return tuple(drafts)
+
+
+def _turned(
+    drafts: Sequence[Draft],
+    source: Unit,
+    axes: Mapping[tuple[str, ...], int],
+    sizes: tuple[int, int],
+    key: str,
+    what: str,
+) -> tuple[Draft, ...]:
+    """Drafts with an axis of each named tensor turned."""
+    channels, width = sizes
+    if not width or width % channels:
+        raise Misfit(f"{source.where}: {key} = {channels} goes with {what} of a multiple of {channels} {_SIDES[key]}")
     return tuple(
-        replace(part, transform=chain(turned, part.transform), why=f"{part.why}; {why}")
-        if part.sources == source.members["weight"].names
+        replace(
+            part,
+            transform=chain(Regroup(axes[part.sources], (channels, width // channels), (1, 0)), part.transform),
+            why=f"{part.why}; {channels} channels turned last",
+        )
+        if part.sources in axes
         else part
         for part in drafts
     )
 
 
-def _line(found: Match, near: Match, width: int) -> str:
-    channels, source, target = _channels(near.source), found.source, found.target
-    return (
-        f"{target.main.key} from {source.main.key} {list(source.main.spec.shape)}: its {width} inputs may be "
-        f"{channels} channels of {near.source.where} × {width // channels} places, which torch flattens channels first "
+def _question(found: Match, near: Match, width: int, channels: int, words: tuple[str, str, str]) -> Question:
+    source, target = found.source, found.target
+    side, verb, key = words
+    return Question(
+        source,
+        target,
+        f"{target.main.key} from {source.main.key} {list(source.main.spec.shape)}: its {width} {side} may be "
+        f"{channels} channels of {near.source.where} × {width // channels} places, which torch {verb} channels first "
         "and the target perhaps channels last; nothing tells. A [[layer]] of --mapping with "
         f'source = "{source.where}", target = "{target.where}" takes it as it stands, '
-        f"channels_last = {channels} beside these turns it"
+        f"{key} = {channels} beside these turns it",
     )
+
+
+def _flattened(found: Match, convolutions: Sequence[Match], known: Sequence[Match], order: _Order) -> Match | None:
+    """The convolution whose flattened channels may be a linear layer's inputs."""
+    behind = [other for other in convolutions if not order.told or order.before(other, found)]
+    behind = sorted(behind, key=order.of)[-1:] if order.told else behind
+    width = _inputs(found.source)
+    near = next((o for o in behind if _channels(o.source) < width and width % _channels(o.source) == 0), None)
+    made = near is not None and any(_makes(other, found, order) for other in known if other is not found)
+    return None if made else near
+
+
+def _unflattened(found: Match, convolutions: Sequence[Match], known: Sequence[Match], order: _Order) -> Match | None:
+    """The convolution that may take a linear layer's outputs as channels of an image."""
+    if order.told:
+        ahead = sorted((other for other in convolutions if order.before(found, other)), key=order.of)[:1]
+    else:
+        ahead = [other for other in convolutions if _starts_below(other, found, convolutions)]
+    width = _outputs(found.source)
+    near = next((other for other in ahead if _makes_image(width, _channels_taken(other.source))), None)
+    taken = near is not None and any(_takes(other, found, order) for other in known if other is not found)
+    return None if taken else near
+
+
+def _makes_image(width: int, channels: int) -> bool:
+    return channels > 1 and width % channels == 0 and width // channels >= _FEWEST_PLACES
+
+
+def _starts_below(convolution: Match, linear: Match, convolutions: Sequence[Match]) -> bool:
+    """Whether a convolution lies in the module that holds a linear layer, and no other one there makes its inputs."""
+    home = linear.source.tokens[:-1]
+    channels = _channels_taken(convolution.source)
+    beside = [other for other in convolutions if other.source.tokens[: len(home)] == home]
+    fed = any(_channels(other.source) == channels for other in beside if other is not convolution)
+    return convolution in beside and not fed and channels > _IMAGE_CHANNELS
+
+
+def _takes(other: Match, found: Match, order: _Order) -> bool:
+    """Whether another layer is known to take a linear layer's outputs: all, or half of them behind a gate."""
+    unit, width = other.source, _outputs(found.source)
+    if _is_linear(other):
+        takes = width in {_inputs(unit), 2 * _inputs(unit)}
+    elif _rank(other) > 2 and unit.family is None:
+        takes = width == _channels_taken(unit)
+    else:
+        takes = unit.family is not None and any(width in member.spec.shape for member in unit.members.values())
+    return takes and (_block(unit, found.source) or order.before(found, other))
+
+
+def _normalizes(other: Match, linear: Match, convolution: Match, order: _Order) -> bool:
+    """Whether a normalisation stands between a linear layer and the convolution that takes its outputs."""
+    unit = other.source
+    if unit.family is not None or "weight" not in unit.members or unit.main.spec.shape != (_outputs(linear.source),):
+        return False
+    if order.told:
+        return order.before(linear, other) and order.before(other, convolution)
+    return _block(unit, linear.source)
 
 
 def _is_linear(found: Match) -> bool:
@@ -98,7 +222,7 @@ def _turns_channels(found: Match) -> bool:
     return any(part.sources == weight and not isinstance(part.transform, Identity) for part in found.drafts)
 
 
-def _makes(other: Match, found: Match, places: Mapping[str, int], *, told: bool) -> bool:
+def _makes(other: Match, found: Match, order: _Order) -> bool:
     """Whether another layer is known to make a linear layer's inputs: as many, or twice as many for a gate."""
     width, unit = _inputs(found.source), other.source
     kind = unit.layer.kind if unit.layer is not None else ""
@@ -110,22 +234,15 @@ def _makes(other: Match, found: Match, places: Mapping[str, int], *, told: bool)
     widths = {_channels(unit)} if len(shape) > 2 else set(shape if not _is_linear(other) else {_outputs(unit)})
     if width not in widths and 2 * width not in widths:
         return False
-    block = _block(unit, found.source)
-    return block or (told and _place(other, places) < _place(found, places))
+    return _block(unit, found.source) or order.before(other, found)
 
 
 def _block(one: Unit, other: Unit) -> bool:
     """Whether two layers have one parent, or lie in one numbered part of the model."""
     if one.tokens[:-1] == other.tokens[:-1]:
         return True
-    shared = [a for a, b in zip(one.tokens, other.tokens, strict=False) if a == b]
-    common = one.tokens[: len(shared)] if tuple(shared) == one.tokens[: len(shared)] else ()
-    return any(token.isdigit() for token in common)
-
-
-def _place(found: Match, places: Mapping[str, int]) -> int:
-    unit = found.source
-    return places.get(unit.where, places.get(unit.main.names[0], -1))
+    pairs = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(one.tokens, other.tokens, strict=False))
+    return any(token.isdigit() for token, _ in pairs)
 
 
 def _rank(found: Match) -> int:
@@ -150,3 +267,13 @@ def _channels(unit: Unit) -> int:
         return max(1, math.prod(unit.members["bias"].spec.shape))
     layer: Layer | None = unit.layer
     return unit.main.spec.shape[int(layer is not None and "ConvTranspose" in layer.kind)]
+
+
+def _channels_taken(unit: Unit) -> int:
+    """Channels that a convolution takes."""
+    layer: Layer | None = unit.layer
+    first, second = unit.main.spec.shape[:2]
+    if layer is not None:
+        groups = layer.options.get("groups")
+        return first if "ConvTranspose" in layer.kind else second * (groups if isinstance(groups, int) else 1)
+    return first if "bias" in unit.members and first != _channels(unit) else second

@@ -125,8 +125,9 @@ def infer(
     rest.settle(stacks)
     rest.matches, unlike = consistent(rest.matches)
     if flatten == "declared":
+        paired = [found for found in rest.matches if found.why.startswith(PAIRED)]
         inferred = [found for found in rest.matches if not found.why.startswith(PAIRED)]
-        unlike += undeclared(inferred, checkpoint.tensors, layers)
+        unlike += undeclared(inferred, paired, checkpoint.tensors, layers)
         asked = {id(question.source) for question in unlike}
         rest.matches = [found for found in rest.matches if id(found.source) not in asked]
     rest.questions, rest.ties = [*found.questions, *questions], [*found.ties]
@@ -195,8 +196,7 @@ def _take_written(rest: _Open, pairings: Iterable[Pairing]) -> None:
             other = next((place for place in places if place.family == unit.family), places[0])
             try:
                 drafts = draft(unit, other)
-                if pairing.channels_last is not None:
-                    drafts = channels_last(drafts, unit, pairing.channels_last)
+                drafts = channels_last(drafts, unit, pairing.channels_last, pairing.output_channels_last)
                 rest.settle([Match(unit, other, drafts, True, PAIRED)])
             except Misfit as misfit:
                 rest.refuse(f"[[layer]] {pairing.source}: {misfit}", unit, other)

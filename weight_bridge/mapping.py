@@ -52,11 +52,13 @@ class Pairing:
       target: template of the target layer's place.
       channels_last: for a linear layer behind flattened images, the number of their channels, which torch counts first
         and the target last; None where both count alike.
+      output_channels_last: the same for a linear layer whose outputs become an image, and for a normalisation between.
     """
 
     source: str
     target: str
     channels_last: int | None = None
+    output_channels_last: int | None = None
 
 
 @dataclass(frozen=True)
@@ -276,12 +278,18 @@ def _rule(entry: AnyMapping[str, Any]) -> Rule:
 
 
 def _pairing(entry: AnyMapping[str, Any]) -> Pairing:
-    _only(entry, "source", "target", "channels_last")
+    _only(entry, "source", "target", "channels_last", "output_channels_last")
     _same_variables((entry["source"],), (entry["target"],))
-    channels = entry.get("channels_last")
+    return Pairing(
+        entry["source"], entry["target"], _channels(entry, "channels_last"), _channels(entry, "output_channels_last")
+    )
+
+
+def _channels(entry: AnyMapping[str, Any], key: str) -> int | None:
+    channels = entry.get(key)
     if channels is not None and (not isinstance(channels, int) or isinstance(channels, bool) or channels < 1):
-        raise TypeError(f"channels_last: expected the number of channels, got {channels!r}")
-    return Pairing(entry["source"], entry["target"], channels)
+        raise TypeError(f"{key}: expected the number of channels, got {channels!r}")
+    return channels
 
 
 def _same_variables(source: tuple[str, ...], target: tuple[str, ...]) -> None:

@@ -43,6 +43,18 @@ def joined(*parts: Side) -> Side:
     return {n: s for part in parts for n, s in part[0].items()}, {p: s for part in parts for p, s in part[1].items()}
 
 
+def sorted_names(*parts: Side) -> Side:
+    """A checkpoint whose order tells nothing."""
+    names, paths = joined(*parts)
+    return dict(sorted(names.items())), paths
+
+
+WIDE = linear("h.0.inner.dense", 24, 6), dense("h/0/inner/dense", 6, 24)
+NARROW = linear("h.0.output.dense", 6, 24), dense("h/0/output/dense", 24, 6)
+GREY_FC = linear("fc", 20, 7), dense("fc", 7, 20)
+GREY = conv("conv", 6, 1), kernel("conv", 1, 6)
+EMBEDDED = linear("time.0", 12, 5), dense("time/layers_0", 5, 12)
+PROJECTED = linear("time.2", 7, 12), dense("time/layers_2", 12, 7)
 UP = linear("blocks.0.up", 24, 6), dense("blocks/0/up", 6, 24)
 DOWN = linear("blocks.0.down", 6, 24), dense("blocks/0/down", 24, 6)
 GATED = linear("blocks.0.gated", 48, 6), dense("blocks/0/gated", 6, 48)
@@ -52,7 +64,12 @@ ALLOWED: dict[str, Side] = {
     "inputs that no channels divide": joined(CONV, (linear("fc", 5, 121), dense("fc", 121, 5))),
     "made by the layer before it": joined(CONV, UP, DOWN),
     "made by a gated layer before it": joined(CONV, GATED, DOWN),
+    "made in the same block, whatever the order": sorted_names(CONV, WIDE, NARROW),
     "before the convolution": joined((linear("time", 5, 12), dense("time", 12, 5)), CONV),
+    "before a convolution, one place": joined((linear("fc", 3, 7), dense("fc", 7, 3)), CONV),
+    "before a convolution, packed": joined((linear("qkv", 9, 3), dense("qkv", 3, 9)), CONV),
+    "before a convolution, of an image of one channel": joined(GREY_FC, GREY),
+    "before a convolution, taken by another layer": joined(EMBEDDED, PROJECTED, CONV),
     "stored with channels first": joined(
         (conv("conv", 6, 3), {"conv/weight": (6, 3, 3, 3), "conv/bias": (6,)}),
         (FC1[0], {"fc1/weight": (11, 120), "fc1/bias": (11,)}),
@@ -76,6 +93,44 @@ def test_what_may_be_flattened_is_refused(sides: Side) -> None:
 def test_a_decoder_does_not_make_the_inputs_of_an_encoder() -> None:
     with pytest.raises(PlanError, match=r"its 120 inputs may be 6 channels of encoder.conv × 20 places"):
         planned(*joined((conv("encoder.conv", 6, 3), kernel("encoder/conv", 3, 6)), ENCODED, DECODED))
+
+
+def ahead(layer: str, shape: list[int], outputs: int = 140, conv: str = "conv") -> str:
+    leaf = "kernel" if len(shape) == 2 else "scale"
+    path = layer.replace(".", "/")
+    return (
+        f"{path}/{leaf} from {layer}.weight {shape}: its {outputs} outputs may be 7 channels of {conv} × 20 places, "
+        "which torch takes apart channels first and the target perhaps channels last; nothing tells. A [[layer]] of "
+        f'--mapping with source = "{layer}", target = "{path}" takes it as it stands, output_channels_last = 7 beside '
+        "these turns it"
+    )
+
+
+IMAGE = conv("conv", 3, 7), kernel("conv", 7, 3)
+FC = linear("fc", 140, 11), dense("fc", 11, 140)
+
+
+BELOW = conv("a.conv", 3, 7), kernel("a/conv", 7, 3)
+HEAD = linear("a.fc", 140, 11), dense("a/fc", 11, 140)
+AHEAD: dict[str, tuple[Side, list[str]]] = {
+    "in the order of the model": (joined(FC, IMAGE), [ahead("fc", [140, 11])]),
+    "with a normalisation between": (
+        joined(FC, (norm("act", 140), scale("act", 140)), IMAGE),
+        [ahead("fc", [140, 11]), ahead("act", [140])],
+    ),
+    "names in order": (sorted_names(BELOW, HEAD), [ahead("a.fc", [140, 11], conv="a.conv")]),
+}
+
+
+@pytest.mark.parametrize(("sides", "lines"), AHEAD.values(), ids=AHEAD)
+def test_what_may_become_an_image_is_refused(sides: Side, lines: list[str]) -> None:
+    with pytest.raises(PlanError) as refused:
+        planned(*sides)
+    assert list(refused.value.problems) == lines
+
+
+def test_convolutions_that_others_feed_need_no_declaration_of_a_head() -> None:
+    assert planned(*sorted_names(BELOW, HEAD, (conv("a.stem", 7, 3), kernel("a/stem", 3, 7)))).steps
 
 
 class Torch(torch.nn.Module):
@@ -109,6 +164,41 @@ def test_a_declaration_turns_the_rows_and_the_numbers_agree() -> None:
     assert right.ok, right
     assert not wrong.ok
     assert refused.value.problems == (LINE,)
+
+
+class TorchDecoder(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc, self.norm = torch.nn.Linear(11, 7 * 4 * 5), torch.nn.BatchNorm1d(7 * 4 * 5)
+        self.conv = torch.nn.Conv2d(7, 3, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.conv(self.norm(self.fc(x)).unflatten(1, (7, 4, 5)))
+
+
+class NnxDecoder(nnx.Module):
+    def __init__(self) -> None:
+        options: dict[str, Any] = {"rngs": nnx.Rngs(0), "param_dtype": jnp.float64}
+        self.fc = nnx.Linear(11, 140, **options)
+        self.norm = nnx.BatchNorm(140, use_running_average=True, epsilon=1e-5, **options)
+        self.conv = nnx.Conv(7, 3, (2, 2), padding="VALID", **options)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return self.conv(self.norm(self.fc(x)).reshape(len(x), 4, 5, 7))
+
+
+def test_a_declaration_turns_outputs_and_the_numbers_agree() -> None:
+    layers = [f'[[layer]]\nsource = "{name}"\ntarget = "{name}"\noutput_channels_last = 7' for name in ("fc", "norm")]
+    x = np.random.default_rng(0).standard_normal((2, 11))
+    layout = {"output": "NCHW->NHWC"}
+    with jax.enable_x64(True):
+        right = parity.compare(TorchDecoder(), NnxDecoder(), x, carry=loads("\n".join(layers)), layout=layout)
+        wrong = parity.compare(TorchDecoder(), NnxDecoder(), x, layout=layout)
+        with pytest.raises(PlanError) as refused:
+            plan(TorchDecoder().state_dict(), NnxDecoder, source=TorchDecoder, mapping=loads(layers[0]))
+    assert right.ok, right
+    assert not wrong.ok
+    assert refused.value.problems == (ahead("norm", [140]),)
 
 
 @pytest.mark.parametrize(
