@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -37,10 +38,13 @@ class Audit:
     Attributes:
       narrowings: places that use a format with fewer digits than the run's, each once.
       families: by name of `FAMILIES`, the formats in which its operations ran.
+      widening: by name of `FAMILIES`, the modules that ran it in a format with more digits than the run's; of the
+        reference alone.
     """
 
     narrowings: tuple[Narrowing, ...]
     families: dict[str, frozenset[str]]
+    widening: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
 
     @property
     def coarsest(self) -> str | None:
@@ -51,6 +55,11 @@ class Audit:
 def narrower(dtype: str, precision: Precision) -> bool:
     """Whether a floating format has fewer digits than the run's."""
     return dtype in UNIT_ROUNDOFF and UNIT_ROUNDOFF[dtype] > UNIT_ROUNDOFF[precision]
+
+
+def wider(dtype: str, precision: Precision) -> bool:
+    """Whether a floating format has more digits than the run's."""
+    return dtype in UNIT_ROUNDOFF and UNIT_ROUNDOFF[dtype] < UNIT_ROUNDOFF[precision]
 
 
 def coarse(values: np.ndarray) -> bool:

@@ -44,7 +44,10 @@ def diagnose(trial: Trial, report: Report) -> Report:
 
 
 def _known(trial: Trial, report: Report) -> tuple[Divergence, tuple[Cause, ...]] | None:
-    """What a failing check itself tells where no trace shows anything: keys, and leaves that train otherwise."""
+    """What a failing check itself tells where no trace shows anything: keys, leaves that train otherwise,
+    formats.
+    """
+    from parity.explain.formats import formats
     from parity.explain.keys import keys
     from parity.explain.merged import merged
 
@@ -53,6 +56,8 @@ def _known(trial: Trial, report: Report) -> tuple[Divergence, tuple[Cause, ...]]
         return keys(trial)
     if "trajectory" in failing:
         return merged(trial, failing["trajectory"].worst)
+    if "dtypes" in failing:
+        return formats(trial, failing["dtypes"])
     return None
 
 

@@ -9,6 +9,7 @@ fresh is another matter, and read off separately (`parity.checks.randomness`).
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import permutations
@@ -18,6 +19,9 @@ import numpy as np
 
 GRID = 2.0**24
 """Uniform numbers are odd multiples of 1 / GRID: exact in float32 too, and never 0 or 1."""
+
+STEP = 10368890 / GRID
+"""What `stretched` moves repeated numbers on by: an even multiple of 1 / GRID, near the golden section."""
 
 OTHER = "other"
 """Kind of a draw whose numbers cannot be given: gamma, Poisson, and the like."""
@@ -75,8 +79,9 @@ def match(wanted: Draw, recorded: Sequence[Draw], used: Collection[int]) -> int 
     """The reference's draw that a candidate's draw corresponds to: the first unused one that is most alike.
 
     Alike means, best first: the same sizes in the same order, kind and chance; the same sizes in any order, kind and
-    chance; the same number of elements, kind and chance; then the same three without kind and chance, so that a wrong
-    rate meets the numbers that it got wrong.
+    chance; the same number of elements, kind and chance; kind and chance, and shared along axes that the other has
+    apart, see `stretched`; then the first three without kind and chance, so that a wrong rate meets the numbers that it
+    got wrong.
 
     Example:
       >>> layers = [Draw("bernoulli", (2, 3), 0.9), Draw("bernoulli", (5, 2), 0.8)]
@@ -85,8 +90,9 @@ def match(wanted: Draw, recorded: Sequence[Draw], used: Collection[int]) -> int 
     """
     free = [index for index in range(len(recorded)) if index not in used and recorded[index].kind != OTHER]
     exact = [i for i in free if recorded[i].kind == wanted.kind and _same_chance(recorded[i].chance, wanted.chance)]
-    for among in (exact, free):
-        for alike in (_same_shape, _same_sizes, _same_count):
+    sizes = (_same_shape, _same_sizes, _same_count)
+    for among, ways in ((exact, (*sizes, _same_but_shared)), (free, sizes)):
+        for alike in ways:
             found = [i for i in among if alike(recorded[i].shape, wanted.shape)]
             if found:
                 return found[0]
@@ -97,11 +103,11 @@ def oriented(numbers: Any, shape: tuple[int, ...]) -> Any:
     """An array's elements in another shape of the same sizes.
 
     Axes are matched by size. Where several orders fit, channels are taken to move between the second and the last
-    place; sizes that only multiply to the same number are a reshape.
+    place; sizes that only multiply to the same number are a reshape; another number of elements is `stretched`.
 
     Args:
       numbers: array of numpy or JAX.
-      shape: wanted; as many elements.
+      shape: wanted.
 
     Returns:
       The array, transposed or reshaped.
@@ -110,8 +116,31 @@ def oriented(numbers: Any, shape: tuple[int, ...]) -> Any:
       >>> oriented(np.zeros((2, 3, 5, 5)), (2, 5, 5, 3)).shape
       (2, 5, 5, 3)
     """
+    if math.prod(numbers.shape) != math.prod(shape):
+        return stretched(numbers, shape)
     axes = _order(tuple(numbers.shape), shape)
     return numbers.reshape(shape) if axes is None else numbers.transpose(axes)
+
+
+def stretched(numbers: Any, shape: tuple[int, ...]) -> Any:
+    """The uniform numbers of one draw for a draw of another size: the first ones, or all again and again, moved on.
+
+    Args:
+      numbers: array of numpy or JAX, not empty.
+      shape: wanted.
+
+    Returns:
+      An array of that shape in (0, 1), for the same numbers always the same.
+
+    Example:
+      >>> stretched(np.array([0.25, 0.5]), (1,)), bool(np.ptp(stretched(np.array([0.25]), (4,))) > 0)
+      (array([0.25]), True)
+    """
+    flat, count = numbers.reshape(-1), math.prod(shape)
+    if count <= len(flat):
+        return flat[:count].reshape(shape)
+    turns, places = np.divmod(np.arange(count), len(flat))
+    return ((flat[places] + turns * STEP % 1.0) % 1.0).reshape(shape)
 
 
 def chances_agree(one: Draw, other: Draw) -> bool:
@@ -146,6 +175,14 @@ def _same_shape(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
 
 def _same_sizes(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
     return sorted(one) == sorted(other)
+
+
+def _same_but_shared(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    """Whether the sizes above one of either are among those of the other."""
+    counts = [Counter(size for size in shape if size > 1) for shape in (one, other)]
+    if 0 in (*one, *other):
+        return False
+    return counts[0] != counts[1] and (counts[0] <= counts[1] or counts[1] <= counts[0])
 
 
 def _same_count(one: tuple[int, ...], other: tuple[int, ...]) -> bool:

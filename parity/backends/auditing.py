@@ -13,6 +13,7 @@ from parity.backends.base import Candidate, Reference
 from parity.backends.jax_program import JaxProgram
 from parity.backends.torch import DTYPES, TorchProgram, isolated, load, to_torch
 from parity.backends.torch_audit import Auditor
+from parity.backends.torch_rewrite import working
 from parity.formats import Precision
 from parity.noise import Draw
 from parity.record import Arrays
@@ -40,7 +41,7 @@ def audit_reference(
     module.train(train)
     with isolated(DTYPES[precision], seed), torch.no_grad():
         arguments = [to_torch(value, DTYPES[precision]) for value in inputs]
-        with Auditor(precision) as auditor:
+        with working(module, "") as owner, Auditor(precision, owner) as auditor:
             program.call.select(program.call.of(module)(*arguments))
     return auditor.audit
 

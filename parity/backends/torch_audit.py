@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from parity.audit import Audit, Narrowing, coarse, narrower
+from parity.audit import Audit, Narrowing, coarse, narrower, wider
 from parity.formats import Precision
 
 FAMILY_OF: Mapping[str, str] = MappingProxyType(
@@ -34,11 +34,18 @@ EXACT = frozenset(
 
 
 class Auditor(TorchDispatchMode):
-    """While active, notes the formats of every operator."""
+    """While active, notes the formats of every operator.
 
-    def __init__(self, precision: Precision) -> None:
+    Args:
+      precision: that everything is asked to be in.
+      owner: name of the module that is at work.
+    """
+
+    def __init__(self, precision: Precision, owner: Callable[[], str]) -> None:
         super().__init__()
         self._precision: Precision = precision
+        self._owner = owner
+        self._widening: dict[str, dict[str, None]] = {}
         self._found: set[Narrowing] = set()
         self._families: dict[str, set[str]] = {}
         self._made: dict[int, torch.Tensor] = {}
@@ -46,7 +53,8 @@ class Auditor(TorchDispatchMode):
     @property
     def audit(self) -> Audit:
         """What was noted so far."""
-        return Audit(tuple(sorted(self._found)), {name: frozenset(kinds) for name, kinds in self._families.items()})
+        families = {name: frozenset(kinds) for name, kinds in self._families.items()}
+        return Audit(tuple(sorted(self._found)), families, {name: tuple(by) for name, by in self._widening.items()})
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -57,6 +65,8 @@ class Auditor(TorchDispatchMode):
         self._made.update({id(tensor): tensor for tensor in outputs})  # kept, so that no identity is used twice
         if family := FAMILY_OF.get(name):
             self._families.setdefault(family, set()).update(_format(tensor) for tensor in outputs)
+            if any(wider(_format(tensor), self._precision) for tensor in outputs):
+                self._widening.setdefault(family, {})[self._owner()] = None
         for tensor in outputs:
             if narrower(_format(tensor), self._precision) and self._loses(name, tensor, args):
                 self._found.add(

@@ -76,6 +76,21 @@ def listing(module: torch.nn.Module, prefix: str) -> Generator[list[Op]]:
     Yields:
       The calls, complete when the context ends.
     """
+    with working(module, prefix) as owner, _Listing(owner) as mode:
+        yield mode.ops
+
+
+@contextmanager
+def working(module: torch.nn.Module, prefix: str) -> Generator[Callable[[], str]]:
+    """Follows which module inside another is at work.
+
+    Args:
+      module: whose calls are followed.
+      prefix: its torch name.
+
+    Yields:
+      A function that gives the torch name of the innermost module that has begun and not ended.
+    """
     owners = [prefix]
     names = {m: ".".join(filter(None, (prefix, name))) for name, m in module.named_modules()}
 
@@ -90,8 +105,7 @@ def listing(module: torch.nn.Module, prefix: str) -> Generator[list[Op]]:
     inside = [m for m in names if m is not module]
     hooks = [hook for m in inside for hook in (m.register_forward_pre_hook(begin), m.register_forward_hook(end))]
     try:
-        with _Listing(owners) as mode:
-            yield mode.ops
+        yield lambda: owners[-1]
     finally:
         for hook in hooks:
             hook.remove()
@@ -107,14 +121,14 @@ def rewriting(replacements: Mapping[int, Replace]) -> Generator[None]:
 class _Listing(TorchFunctionMode):
     """Notes calls and lets them through."""
 
-    def __init__(self, owners: list[str]) -> None:
+    def __init__(self, owner: Callable[[], str]) -> None:
         super().__init__()
-        self._owners = owners
+        self._owner = owner
         self.ops: list[Op] = []
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        place = (len(self.ops), name_of(func), self._owners[-1])
+        place = (len(self.ops), name_of(func), self._owner())
         self.ops.append(Op(*place, func, args, kwargs or {}, result))
         return result
 

@@ -53,7 +53,7 @@ class TorchRun:
 
     def __call__(self, inputs: Arrays, cotangents: Arrays | None = None, within: Edit = nullcontext) -> Record:
         """See `Rerun`; its tensors are put back afterwards; `within` surrounds the call."""
-        with isolated(self.dtype, self.seed), _put_back(self.module):
+        with isolated(self.dtype, self.seed), put_back(self.module):
             given = {name: to_torch(value, self.dtype) for name, value in inputs.items()}
             floating = {n: v.requires_grad_() for n, v in given.items() if v.is_floating_point() or v.is_complex()}
             arguments = {n: v.clone() if n in floating else v for n, v in given.items()}
@@ -76,6 +76,12 @@ class TorchRun:
             param_grads={name: gradients[name] for name in parameters if name in gradients},
             buffers=buffers,
         )
+
+    def set_buffers(self, values: Arrays) -> None:
+        """Puts values into the module's buffers, by the names under which a call records them."""
+        with torch.no_grad():
+            for name, buffer in self.module.named_buffers():
+                buffer.copy_(torch.as_tensor(values[self._full(name)]))
 
     def _full(self, name: str) -> str:
         return f"{self.prefix}.{name}" if self.prefix else name
@@ -164,7 +170,7 @@ def trace(
     Returns:
       The trace; the model itself is its first call.
     """
-    with isolated(dtype, seed), _put_back(model):
+    with isolated(dtype, seed), put_back(model):
         given = [to_torch(value, dtype) for value in inputs]
         with drawing(seed, ()) as draws:
             recorder = _Recorder(model, draws)
@@ -235,7 +241,7 @@ def _tensors(tree: Any, name: str) -> Tensors:
 
 
 @contextmanager
-def _put_back(module: torch.nn.Module) -> Generator[None]:
+def put_back(module: torch.nn.Module) -> Generator[None]:
     """Running statistics and counters as they were, and weights that a forward pass changes, as `max_norm` does."""
     held = [*module.buffers(), *(p.data for p in module.parameters())]
     before = [(tensor, tensor.clone()) for tensor in held]

@@ -5,6 +5,7 @@ That the numbers are *used* alike is what the other checks see in training mode,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -75,15 +76,20 @@ def _used(trial: Trial, mode: Mode, drawn: tuple[Draw, ...], requests: tuple[Req
 
 
 def _unmatched(drawn: tuple[Draw, ...], requests: tuple[Request, ...]) -> list[str]:
-    """Draws of one side only, and rates that differ."""
+    """Draws of one side only, and rates or sizes that differ."""
     problems = [f"only the candidate draws {r.draw}" for r in requests if r.source is None]
     taken = {request.source for request in requests}
     missing = [draw for i, draw in enumerate(drawn) if i not in taken and draw.kind != OTHER]
     problems += [f"the candidate does not draw {draw}" for draw in missing]
     for request in requests:
-        if request.source is not None and not chances_agree(drawn[request.source], request.draw):
+        if request.source is not None and not _alike(drawn[request.source], request.draw):
             problems.append(f"the candidate draws {request.draw} where the reference has {drawn[request.source]}")
     return problems
+
+
+def _alike(one: Draw, other: Draw) -> bool:
+    """Whether two draws have as many numbers and, as far as they are known, the same probability."""
+    return math.prod(one.shape) == math.prod(other.shape) and chances_agree(one, other)
 
 
 def stale_keys(trial: Trial, requests: tuple[Request, ...]) -> list[Stale]:

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from parity.backends.torch_rewrite import Op
+from parity.explain.noise import masked
 from parity.explain.scene import Scene
 from parity.explain.suspect import Family, Hypothesis, at, dialled
 
@@ -37,6 +38,7 @@ class Twist:
       merged: how heads are put together again, in the same terms, or `raw` without a transposition.
       order: of queries, keys and values in the packed kernel.
       axis: of the softmax.
+      shared: one mask of dropout for all examples and heads.
     """
 
     scale: float | None = None
@@ -49,6 +51,7 @@ class Twist:
     merged: str = "hd"
     order: tuple[int, int, int] = (0, 1, 2)
     axis: int = -1
+    shared: bool = False
 
 
 TWISTS: Mapping[str, tuple[str, Twist]] = {
@@ -63,6 +66,7 @@ TWISTS: Mapping[str, tuple[str, Twist]] = {
     "features split and merged as (d, h)": ("head-split-order", Twist(heads="dh", merged="dh")),
     "heads merged without a transposition": ("head-merge-no-transpose", Twist(merged="raw")),
     "no scale": ("attn-scale-dim", Twist(scale=1.0)),
+    "one mask of dropout for all heads": ("attn-dropout-broadcast", Twist(shared=True)),
     **{f"{v:g} added to blocked logits": ("attn-finite-mask-value", Twist(blocked=v)) for v in FINITE},
     **{f"blocked logits are {v:g}": ("attn-finite-mask-value", Twist(blocked=v, filled=True)) for v in FINITE},
 }
@@ -117,18 +121,22 @@ def _product(op: Op, twist: Twist) -> Tensor:
     twist = replace(twist, scale=scale if twist.scale is None else twist.scale)
     if causal and twist.causal is None and not twist.unmasked:
         twist = replace(twist, causal=0)
-    return _core(query, key, given["value"], bias, twist)
+    return _core(query, key, given["value"], bias, twist, float(given.get("dropout_p") or 0.0))
 
 
-def _core(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, twist: Twist) -> Tensor:
-    """Attention of (…, T, D) arrays."""
+def _core(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, twist: Twist, rate: float) -> Tensor:
+    """Attention of (…, T, D) arrays, whose weights are dropped at a rate."""
     logits = q @ k.transpose(-2, -1) * (q.shape[-1] ** -0.5 if twist.scale is None else twist.scale)
     if bias is not None:
         logits = torch.where(bias == twist.blocked, bias, logits) if twist.filled else logits + bias
     if twist.causal is not None:
         keep = torch.ones(logits.shape[-2:], dtype=torch.bool).tril(twist.causal)
         logits = logits.masked_fill(~keep, twist.blocked)
-    return torch.softmax(logits, twist.axis) @ v
+    weights = torch.softmax(logits, twist.axis)
+    if rate:
+        shape = (1,) * (weights.ndim - 2) + tuple(weights.shape[-2:]) if twist.shared else tuple(weights.shape)
+        weights = masked(weights, tuple(weights.shape), shape, 1 - rate)
+    return weights @ v
 
 
 def _bias(mask: Tensor | None, twist: Twist, *, keeps: bool, dtype: torch.dtype) -> Tensor | None:
@@ -161,7 +169,8 @@ def _multi_head(op: Op, twist: Twist, heads: int | None = None) -> tuple[Tensor,
     padded = _bias(g.get("key_padding_mask"), replace(twist, causal=None), keeps=False, dtype=q.dtype)
     if padded is not None:
         bias = padded[:, None, None, :] + (0 if bias is None else bias)
-    mixed = _core(q, k, v, bias, twist)  # (B, H, T, D)
+    rate = float(g.get("dropout_p") or 0.0) if g.get("training", True) else 0.0
+    mixed = _core(q, k, v, bias, twist, rate)  # (B, H, T, D)
     merged = {
         "hd": lambda: mixed.permute(2, 0, 1, 3).flatten(2),
         "dh": lambda: mixed.permute(2, 0, 3, 1).flatten(2),

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import combinations
+
+import torch
+from torch import Tensor
 
 from parity.backends.torch_rewrite import Op
 from parity.explain.suspect import Family, Hypothesis, Setting, at, dialled
+from parity.noise import stretched
+
+MOST_AXES = 4
+"""Of arrays whose ways to share a mask are tried."""
 
 
 def dropout(op: Op) -> Iterator[Hypothesis]:
@@ -26,9 +34,69 @@ def dropout(op: Op) -> Iterator[Hypothesis]:
     yield at(op, "dropout-no-rescale", lambda o: o.again() * (1 - p), "what is kept is not scaled up")
     yield at(op, "dropout-missing", lambda o: o.args[0], "nothing is dropped")
     yield dialled(op, "dropout-rate", "p", p, (0.1, 0.2, 0.25, 0.3, 0.5), lambda o, r: o.again(p=min(r, 0.999999)))
+    yield from granularity(op, 1 - p)
+
+
+def granularity(op: Op, chance: float) -> Iterator[Hypothesis]:
+    """Masks that are shared along other axes than the reference's."""
+    x = op.args[0]
+    own = list(x.shape)
+    whole = op.name in ("dropout2d", "dropout3d", "feature_dropout") or (op.name == "dropout1d" and x.ndim > 2)
+    if whole:
+        own[2:] = [1] * (x.ndim - 2)
+    for shared in _axes(x):
+        shape = tuple(1 if axis in shared else size for axis, size in enumerate(x.shape))
+        if list(shape) != own:
+            detail = (
+                f"one draw for all of axes {', '.join(map(str, shared))}" if shared else "single values are dropped"
+            )
+            compute = lambda o, s=shape: masked(o.args[0], tuple(own), s, chance)  # noqa: E731  # one expression
+            yield at(op, "dropout-spatial", compute, detail)
+
+
+def bernoulli(op: Op) -> Iterator[Hypothesis]:
+    """A mask drawn by hand, with another size."""
+    drawn, chance = op.args[0], op.args[1] if len(op.args) > 1 else op.kwargs.get("p", 0.5)
+    if not isinstance(chance, float) or not isinstance(drawn, Tensor):
+        return
+    for shared in _axes(drawn):
+        shape = tuple(1 if axis in shared else size for axis, size in enumerate(drawn.shape))
+        if shape == tuple(drawn.shape):
+            continue
+        detail = f"one draw for all of axis {', '.join(map(str, shared))}"
+        cause = "droppath-granularity" if 0 in shared else "dropout-spatial"
+        yield at(op, cause, lambda o, s=shape: _drawn_again(o, s, chance), detail)
+
+
+def _axes(x: Tensor) -> Iterator[tuple[int, ...]]:
+    """Sets of axes along which a mask may be shared, small ones first."""
+    long = [axis for axis in range(x.ndim) if x.shape[axis] > 1]
+    for count in range(len(long) + 1 if x.ndim <= MOST_AXES else 0):
+        yield from combinations(long, count)
+
+
+def masked(x: Tensor, own: tuple[int, ...], shape: tuple[int, ...], chance: float) -> Tensor:
+    """Dropout with a mask of a shape, from the numbers of a draw of its own shape."""
+    return x * (_numbers(own, shape) < chance).to(x.dtype) / chance
+
+
+def _drawn_again(op: Op, shape: tuple[int, ...], chance: float) -> Tensor:
+    target = op.args[0]
+    return target.copy_((_numbers(tuple(target.shape), shape) < chance).expand(target.shape))
+
+
+def _numbers(own: tuple[int, ...], shape: tuple[int, ...]) -> Tensor:
+    """One draw of the reference's shape, as the candidate gets its numbers when it asks for another."""
+    drawn = torch.empty(own, dtype=torch.float64).uniform_()
+    return torch.from_numpy(stretched(drawn.numpy(), shape))
 
 
 FAMILY = Family(
     "noise",
-    dict.fromkeys(("dropout", "dropout1d", "dropout2d", "dropout3d", "feature_dropout", "alpha_dropout"), dropout),
+    {
+        **dict.fromkeys(
+            ("dropout", "dropout1d", "dropout2d", "dropout3d", "feature_dropout", "alpha_dropout"), dropout
+        ),
+        "bernoulli": bernoulli,
+    },
 )

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from parity.backends.torch_rewrite import Op, listing, rewriting
-from parity.backends.torch_trace import Edit, TorchRun
+from parity.backends.torch_trace import Edit, TorchRun, put_back
 from parity.explain.settings import Reading, readings
 from parity.explain.suspect import Suspect
 from parity.localise import Located
@@ -70,8 +70,12 @@ class Scene:
         expected = {**kept, **located.expected}
 
         def rerun(edit: Edit, changed: Arrays) -> Arrays:
-            records = [_run(c, edit, changed, gradients) for c in (calls if gradients else [call])]
-            found = {**records[0].outputs, **(_gradients(records) if gradients else records[0].buffers)}
+            if check == "buffers":
+                records = _in_turn(calls, edit, changed)
+                found = {**records[calls.index(call)].outputs, **records[-1].buffers}
+            else:
+                records = [_run(c, edit, changed, gradients) for c in (calls if gradients else [call])]
+                found = {**records[0].outputs, **(_gradients(records) if gradients else {})}
             return {name: found[name] for name in expected if name in found}
 
         run = call.rerun
@@ -165,6 +169,18 @@ def _run(call: ModuleCall, edit: Edit, changed: Arrays, gradients: bool) -> Reco
     """One call of the reference under an edit."""
     assert isinstance(call.rerun, TorchRun)
     return call.rerun({**call.inputs, **changed}, call.output_cotangents if gradients else None, within=edit)
+
+
+def _in_turn(calls: list[ModuleCall], edit: Edit, changed: Arrays) -> list[Record]:
+    """All calls of one module under an edit, each with the buffers that the one before has left."""
+    run = calls[0].rerun
+    assert isinstance(run, TorchRun)
+    with put_back(run.module):
+        records: list[Record] = []
+        for call in calls:
+            records.append(_run(call, edit, changed, False))
+            run.set_buffers(records[-1].buffers)
+        return records
 
 
 def _gradients(records: list[Record]) -> dict[str, np.ndarray]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from parity.backends.torch_rewrite import Op
-from parity.explain.suspect import Family, Hypothesis, at, dialled
+from parity.explain.scene import Scene
+from parity.explain.suspect import Family, Hypothesis, Suspect, at, dialled
 
 
 def running(op: Op) -> Iterator[Hypothesis]:
@@ -35,8 +38,6 @@ def running(op: Op) -> Iterator[Hypothesis]:
         for other, row in ((1 - rate, "bn-momentum-inverted"), (0.01, "bn-momentum-default")):
             detail = f"momentum {other:g} in torch's terms, and a biased running variance"
             yield at(op, row, lambda o, m=other: _moved(o, biased=True, momentum=m), detail)
-        if math.isclose(1 / rate, round(1 / rate)):  # one over the number of batches so far
-            yield at(op, "bn-momentum-none", lambda o: o.again(momentum=0.1), "a moving average for a cumulative one")
         for parts in (2, 4, 8):
             if op.given["input"].shape[0] % parts == 0:
                 detail = f"statistics of {parts} shards apart"
@@ -75,4 +76,28 @@ def _unmoved(op: Op) -> Any:
     return op.again(running_mean=op.given["running_mean"].clone(), running_var=op.given["running_var"].clone())
 
 
-FAMILY = Family("statistics", {"batch_norm": running})
+def cumulative(scene: Scene) -> Iterator[Hypothesis]:
+    """A moving average for a cumulative one, which counts its batches."""
+    norm = scene.module
+    if not isinstance(norm, torch.nn.modules.batchnorm._BatchNorm) or norm.momentum is not None or not norm.training:  # pyright: ignore[reportPrivateUsage]  # the base of all of them
+        return
+    for momentum in (0.1, 0.01, 0.9):
+        detail = f"a moving average of momentum {momentum:g}, in torch's terms, for the average over all batches"
+        for biased in (False, True):
+            word = f"{detail}{', and a biased running variance' if biased else ''}"
+            forward = partial(_moving, norm, momentum=momentum, biased=biased)
+            yield Suspect("bn-momentum-none", scene.name, word, forward=forward)
+
+
+def _moving(norm: Any, x: Tensor, *, momentum: float, biased: bool) -> Tensor:
+    """Batch norm with a moving average, which does not count."""
+    axes = (0, *range(2, x.ndim))
+    mean, var = norm.running_mean, norm.running_var
+    result = F.batch_norm(x, None, None, norm.weight, norm.bias, True, 0.0, norm.eps)
+    with torch.no_grad():
+        mean.copy_((1 - momentum) * mean + momentum * x.mean(axes))
+        var.copy_((1 - momentum) * var + momentum * x.var(axes, correction=0 if biased else 1))
+    return result
+
+
+FAMILY = Family("statistics", {"batch_norm": running}, cumulative)

@@ -132,16 +132,34 @@ def reading(name: str, function: Callable[[Any], Any], method: str = "__call__")
       The edit.
     """
 
+    def values(module: Any) -> dict[str, Any]:
+        return {name: function(getattr(module, name).get_value())}
+
+    return around(method, showing(values))
+
+
+def showing(values: Callable[[Any], dict[str, Any]]) -> Callable[..., Any]:
+    """A function for `around` that lets a method see other values in the module's variables.
+
+    Other variables stand in for a while: the own ones could not be changed inside a derivative that the model takes.
+
+    Args:
+      values: module → attribute and value.
+    """
+
     def seen(original: Any, *args: Any, **kwargs: Any) -> Any:
-        variable = getattr(original.__self__, name)
-        value = variable.get_value()
-        variable.set_value(function(value))
+        module = original.__self__
+        others = values(module)
+        before = {name: getattr(module, name) for name in others}
         try:
+            for name, value in others.items():
+                object.__setattr__(module, name, type(before[name])(value))
             return original(*args, **kwargs)
         finally:
-            variable.set_value(value)
+            for name, variable in before.items():
+                object.__setattr__(module, name, variable)
 
-    return around(method, seen)
+    return seen
 
 
 def both(*edits: Edit) -> Edit:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from parity.faults.edits import Edit, around, deriving, reading, setting
+from parity.faults.edits import Edit, around, deriving, reading, setting, showing
 from parity.faults.fault import Fault, family
 
 Sites = Callable[[Any], Iterator[str]]
@@ -88,16 +88,8 @@ def _stopped(original: Any, *args: Any, **options: Any) -> Any:
     return jax.lax.stop_gradient(original(*args, **options))
 
 
-def _exchanged(original: Any, *args: Any, **options: Any) -> Any:
-    module = original.__self__
-    scale, bias = module.scale.get_value(), module.bias.get_value()
-    module.scale.set_value(bias)
-    module.bias.set_value(scale)
-    try:
-        return original(*args, **options)
-    finally:
-        module.scale.set_value(scale)
-        module.bias.set_value(bias)
+def _exchanged(module: Any) -> dict[str, Any]:
+    return {"scale": module.bias.get_value(), "bias": module.scale.get_value()}
 
 
 def _fault(
@@ -152,7 +144,12 @@ GENERIC: tuple[Fault, ...] = family(
         deriving(momentum=lambda module: 1 - module.momentum),
         check="buffers",
     ),
-    _fault("scale-bias-or-stats-swap", "scale and bias exchanged", _scaled_and_shifted, around("__call__", _exchanged)),
+    _fault(
+        "scale-bias-or-stats-swap",
+        "scale and bias exchanged",
+        _scaled_and_shifted,
+        around("__call__", showing(_exchanged)),
+    ),
     _fault(
         "dropout-keep-vs-drop",
         "the rate read as the probability to keep",

@@ -38,6 +38,10 @@ def outcome(fault: Fault) -> Outcome:
         ("rope-partial-dim", "forward", False),
         ("f32-island-in-f64", "dtypes", True),
         ("dropout-key-frozen", "randomness", True),
+        ("dropout-spatial", "forward", True),
+        ("droppath-granularity", "forward", True),
+        ("softmax-upcast-dropped", "dtypes", True),
+        ("bn-momentum-none", "buffers", True),
     ],
 )
 def test_a_fault_is_caught_located_and_named_where_common_practice_may_accept_it(

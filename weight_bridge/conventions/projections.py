@@ -56,6 +56,7 @@ class ProjectionFamily(Family):
                     [piece for piece in _pieces(unit, role) if (piece.parts == OUT) is out] for unit in (source, target)
                 )
                 if ours and theirs:
+                    _refuse_bare(role, (source, ours), (target, theirs))
                     drafts += _role(role, ours, theirs)
         if not drafts:
             raise Misfit(f"{source.where} and {target.where} share no projection")
@@ -75,6 +76,18 @@ def _refuse_unlike(source: Unit, target: Unit) -> None:
     ours, theirs = (unit.layer.options.get("num_heads") if unit.layer else None for unit in (source, target))
     if ours is not None and theirs is not None and ours != theirs:
         raise Misfit(f"{target.main.key}: {target.layer} has {theirs} heads, {source.layer} {ours}")
+
+
+def _refuse_bare(role: str, *sides: tuple[Unit, list[Piece]]) -> None:
+    """Refuses parts that have a bias on one side alone, such as keys without one."""
+    parts = [{part for piece in pieces for part in piece.parts} for _, pieces in sides]
+    for (unit, _), (_, others), lacking in zip(
+        sides, reversed(sides), (parts[1] - parts[0], parts[0] - parts[1]), strict=True
+    ):
+        bare = [p.unit.where for p in _pieces(unit, "weight") if lacking.issuperset(p.parts)]
+        if bare:
+            held = next(piece for piece in others if lacking.intersection(piece.parts))
+            raise Misfit(f"{held.member.key} holds {', '.join(held.parts)}: {' and '.join(bare)} has no {role}")
 
 
 def _pieces(unit: Unit, role: str) -> list[Piece]:

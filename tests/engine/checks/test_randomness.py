@@ -38,7 +38,10 @@ def test_right_port_passes_with_dropout_active() -> None:
         (lambda: DroppingPort(low=0.0), "the candidate does not draw bernoulli with p = 0.8 of shape [11, 7]"),
         (
             lambda: DroppingPort(shape=(0,)),
-            "only the candidate draws bernoulli with p = 0.8 of shape [1, 7]",
+            (
+                "the candidate draws bernoulli with p = 0.8 of shape [1, 7] where the reference has bernoulli with "
+                "p = 0.8 of shape [11, 7]"
+            ),
         ),
     ],
     ids=["keep for drop", "missing", "one mask for the batch"],
