@@ -28,8 +28,7 @@ def formats(trial: Trial, result: Result) -> tuple[Divergence, tuple[Cause, ...]
     """
     from parity.localise import trace
 
-    modes: tuple[Mode, ...] = trial.session.modes
-    mode = next((mode for mode in modes if mode == result.mode), modes[0])
+    mode: Mode = "train" if (result.mode or trial.session.modes[0]) == "train" else "eval"
     family = result.worst.split(" ")[0]
     modules = trial.audits(mode, "bfloat16")[0].widening.get(family, ())
     if not modules:
