@@ -136,12 +136,13 @@ def _turned(
 def _question(found: Match, near: Match, width: int, channels: int, words: tuple[str, str, str]) -> Question:
     source, target = found.source, found.target
     side, verb, key = words
+    more = "" if source.layer else "--source may, with the layers' types and their order. "
     return Question(
         source,
         target,
         f"{target.main.key} from {source.main.key} {list(source.main.spec.shape)}: its {width} {side} may be "
         f"{channels} channels of {near.source.where} × {width // channels} places, which torch {verb} channels first "
-        "and the target perhaps channels last; nothing tells. A [[layer]] of --mapping with "
+        f"and the target perhaps channels last; nothing tells. {more}A [[layer]] of --mapping with "
         f'source = "{source.where}", target = "{target.where}" takes it as it stands, '
         f"{key} = {channels} beside these turns it",
     )

@@ -2,7 +2,7 @@
 
 A line is `kind sizes name -> path`; a name and a path with `{i}` stand for blocks 0 and 1. Kinds: `linear` (out, in),
 `plain` (the same without bias), `stored` (torch stores it as (in, out)), `conv` (out, in, *kernel), `embed`, `norm`,
-`rms`, `batch`, `bare`.
+`rms`, `batch`, `bare`, `lstm` (in, hidden; the target sums its two biases).
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ NOWHERE = "nowhere"  # in place of a path or a name: that side lacks the layer
 
 @dataclass(frozen=True)
 class Structure:
-    """Shapes of both sides, and which tensor belongs into which leaf."""
+    """Shapes of both sides, and which tensors belong into which leaf."""
 
     source: Shapes
     target: Shapes
-    truth: dict[str, str]
+    truth: dict[str, tuple[str, ...]]
 
 
 def structure(text: str) -> Structure:
@@ -37,7 +37,7 @@ def structure(text: str) -> Structure:
                 if name != NOWHERE:
                     found.source[key] = before
                 if path != NOWHERE:
-                    found.target[leaf], found.truth[leaf] = after, key
+                    found.target[leaf], found.truth[leaf] = after, (*found.truth.get(leaf, ()), key)
     return found
 
 
@@ -63,6 +63,15 @@ def _tensors(kind: str, shape: tuple[int, ...]) -> list[tuple[str, str, tuple[in
         case "batch":
             stats = [(".running_mean", "/mean", shape, shape), (".running_var", "/var", shape, shape)]
             return [gain, bias, *stats]
+        case "lstm":
+            inputs, hidden = shape
+            rows = 4 * hidden
+            biases = [(f".bias_{part}_l0", "/cell/dense_h/bias", (rows,), (rows,)) for part in ("ih", "hh")]
+            return [
+                (".weight_ih_l0", "/cell/dense_i/kernel", (rows, inputs), (inputs, rows)),
+                (".weight_hh_l0", "/cell/dense_h/kernel", (rows, hidden), (hidden, rows)),
+                *biases,
+            ]
         case "bare":
             return [("", "", shape, shape)]
         case _:
@@ -189,6 +198,21 @@ ACCEPTED: dict[str, str] = {
         conv 2,8,1,1 blocks.{i}.se.conv_reduce -> blocks/{i}/se/conv_reduce
         conv 8,2,1,1 blocks.{i}.se.conv_expand -> blocks/{i}/se/conv_expand
         linear 5,8 classifier -> classifier""",
+    "LSTM tagger": """
+        embed 31,5 word_embeddings -> embed
+        lstm 5,7 lstm -> lstm
+        linear 3,7 hidden2tag -> tag""",
+    "DenseNet": """
+        conv 8,3,7,7 features.conv0 -> params/features/conv0
+        batch 8 features.norm0 -> params/features/norm0
+        batch 8 features.denseblock1.denselayer1.norm1 -> params/features/denseblock1_denselayer1/norm1
+        conv 16,8,1,1 features.denseblock1.denselayer1.conv1 -> params/features/denseblock1_denselayer1/conv1
+        batch 16 features.denseblock1.denselayer1.norm2 -> params/features/denseblock1_denselayer1/norm2
+        conv 4,16,3,3 features.denseblock1.denselayer1.conv2 -> params/features/denseblock1_denselayer1/conv2
+        batch 12 features.transition1.norm -> params/features/transition1/norm
+        conv 6,12,1,1 features.transition1.conv -> params/features/transition1/conv
+        batch 6 features.norm5 -> params/features/norm5
+        linear 5,6 classifier -> params/classifier""",
     "Mixer": """
         linear 12,6 blocks.{i}.mlp_tokens.fc1 -> blocks_{i}/mlp_tokens/fc1
         linear 6,12 blocks.{i}.mlp_tokens.fc2 -> blocks_{i}/mlp_tokens/fc2

@@ -25,6 +25,7 @@ def kernel(path: str, into: int, out: int, size: int = 3) -> Shapes:
     return {f"{path}/kernel": (size, size, into, out), f"{path}/bias": (out,)}
 
 
+UNTYPED = "--source may, with the layers' types and their order. "
 LINE = (
     "fc1/kernel from fc1.weight [11, 120]: its 120 inputs may be 6 channels of conv × 20 places, which torch flattens "
     "channels first and the target perhaps channels last; nothing tells. A [[layer]] of --mapping with "
@@ -87,7 +88,7 @@ def test_what_may_be_flattened_is_refused(sides: Side) -> None:
     names = dict(sorted(sides[0].items())) if next(iter(sides[0])).startswith("fc") else sides[0]
     with pytest.raises(PlanError) as refused:
         planned(names, sides[1])
-    assert refused.value.problems == (LINE,)
+    assert refused.value.problems == (LINE.replace("A [[", f"{UNTYPED}A [["),)
 
 
 def test_a_decoder_does_not_make_the_inputs_of_an_encoder() -> None:
@@ -126,7 +127,7 @@ AHEAD: dict[str, tuple[Side, list[str]]] = {
 def test_what_may_become_an_image_is_refused(sides: Side, lines: list[str]) -> None:
     with pytest.raises(PlanError) as refused:
         planned(*sides)
-    assert list(refused.value.problems) == lines
+    assert list(refused.value.problems) == [line.replace("A [[", f"{UNTYPED}A [[") for line in lines]
 
 
 def test_convolutions_that_others_feed_need_no_declaration_of_a_head() -> None:

@@ -197,6 +197,14 @@ REFUSED: dict[str, tuple[Shapes, Shapes, list[str]]] = {
         {"a/kernel": (3, 5), "a/bias": (5,)},
         ["a/kernel: expected shape [3, 5], got a.weight of shape [5, 4], which permute(1, 0) turns into [4, 5]"],
     ),
+    "transposed or not": (
+        {"a.weight": (4, 5, 3, 3)},
+        {"a/kernel": (3, 3, 4, 5)},
+        [
+            "a/kernel: expected shape [3, 3, 4, 5], got a.weight of shape [4, 5, 3, 3], which permute(2, 3, 1, 0) turns "
+            "into [3, 3, 5, 4]; --source tells whether it is a transposed convolution"
+        ],
+    ),
     "missing and extra": (
         {"a.weight": (5, 3), "head.weight": (2, 5)},
         {"a/kernel": (3, 5), "a/bias": (5,)},

@@ -109,7 +109,10 @@ class LayoutFamily(Family):
         ]
         fits = [way.fitted(fit) for way in ways if (fit := _fitted(way.transform, ours.spec, theirs.spec)) is not None]
         if not fits:
-            raise Misfit(wrong_shape(ours, theirs, ways[0].transform if ways else IDENTITY))
+            line = wrong_shape(ours, theirs, ways[0].transform if ways else IDENTITY)
+            alike = len(ours.spec.shape) > 2 and sorted(ours.spec.shape) == sorted(theirs.spec.shape)
+            tells = "; --source tells whether it is a transposed convolution" if alike and source.layer is None else ""
+            raise Misfit(line + tells)
         plain = [way for way in fits if not way.exception] or fits
         if len({str(way.transform) for way in plain}) > 1:
             choices = " or ".join(dict.fromkeys(str(way.transform) for way in plain))
