@@ -201,8 +201,10 @@ REFUSED: dict[str, tuple[Shapes, Shapes, list[str]]] = {
         {"a.weight": (4, 5, 3, 3)},
         {"a/kernel": (3, 3, 4, 5)},
         [
-            "a/kernel: expected shape [3, 3, 4, 5], got a.weight of shape [4, 5, 3, 3], which permute(2, 3, 1, 0) turns "
-            "into [3, 3, 5, 4]; --source tells whether it is a transposed convolution"
+            (
+                "a/kernel: expected shape [3, 3, 4, 5], got a.weight of shape [4, 5, 3, 3], which permute(2, 3, 1, 0) "
+                "turns into [3, 3, 5, 4]; --source tells whether it is a transposed convolution"
+            )
         ],
     ),
     "missing and extra": (
