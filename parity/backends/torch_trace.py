@@ -133,11 +133,14 @@ class _Recorder:
         return args, kwargs
 
     def end(self, module: torch.nn.Module, args: Any, kwargs: Any, result: Any) -> Any:
-        """Notes the result; a copy of it goes on, which may be changed in place."""
+        """Notes the result; a copy of it goes on, which may be changed in place.
+
+        What is noted is a copy as well, so that the cotangent of one output does not count what another is made of.
+        """
         opened = self._stack.pop()
         results = _tensors(result, "output")
         opened.outputs = {leaf: to_numpy(value) for leaf, value in results.items()}
-        opened.results = {leaf: value for leaf, value in results.items() if value.requires_grad}
+        opened.results = {leaf: value.clone() for leaf, value in results.items() if value.requires_grad}
         return structure.replaced(result, {leaf: value.clone() for leaf, value in opened.results.items()})
 
     @contextmanager

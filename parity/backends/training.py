@@ -10,6 +10,7 @@ import numpy as np
 import optax
 import torch
 
+from parity.backends import torch as torch_side
 from parity.backends.jax_program import isolated
 from parity.optimizers import Optimizers
 from parity.record import Arrays
@@ -37,7 +38,8 @@ class TorchDescent:
             parameter.grad = torch.zeros_like(parameter) if given is None else torch.from_numpy(np.array(given))
         if self._settings.clip is not None:
             torch.nn.utils.clip_grad_norm_(list(self._parameters.values()), self._settings.clip)
-        self._optimizer.step()
+        with torch_side.isolated(torch.float64, 0):  # what an optimizer remembers may be of the default dtype
+            self._optimizer.step()
         if self._schedule is not None:
             self._schedule.step()
         return {name: parameter.detach().numpy().copy() for name, parameter in self._parameters.items()}
