@@ -37,6 +37,7 @@ SHAPES: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType(
         "softsign": F.softsign,
         "squared relu": lambda x: torch.relu(x) ** 2,
         "log sigmoid": F.logsigmoid,
+        "exp": torch.exp,
     }
 )
 """Activations that are taken for one another."""

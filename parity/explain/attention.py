@@ -79,11 +79,24 @@ def packed(op: Op) -> Iterator[Hypothesis]:
     for order in ORDERS:
         detail = f"parts of the packed kernel in the order {list(order)}"
         yield at(op, "qkv-fused-order", lambda o, p=order: _multi_head(o, Twist(order=p)), detail)
+    if op.given.get("in_proj_weight") is not None:
+        for shape in ((3, heads), (heads, 3)):
+            detail = f"rows of the packed kernel in the order {shape[::-1]} in place of {shape}"
+            yield at(op, "qkv-fused-order", lambda o, s=shape: _repacked(o, s), detail)
     for other in (h for h in range(1, width + 1) if width % h == 0 and h != heads):
         yield at(op, "head-count", lambda o, h=other: _multi_head(o, Twist(), h), f"{other} heads in place of {heads}")
     if op.given.get("in_proj_bias") is not None:
         yield at(op, "bias-dropped", lambda o: o.again(in_proj_bias=None), "no bias on queries, keys and values")
         yield at(op, "bias-dropped", lambda o: o.again(out_proj_bias=None), "no bias on the result")
+
+
+def _repacked(op: Op, shape: tuple[int, int]) -> Any:
+    """The packed rows regrouped: parts within heads in place of heads within parts, or the other way round."""
+    packed = {name: op.given.get(name) for name in ("in_proj_weight", "in_proj_bias")}
+    regrouped = {
+        n: v.unflatten(0, (*shape, -1)).transpose(0, 1).flatten(0, 2) for n, v in packed.items() if v is not None
+    }
+    return op.again(**regrouped)
 
 
 def product(op: Op) -> Iterator[Hypothesis]:

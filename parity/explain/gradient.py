@@ -21,10 +21,8 @@ _QUIET = ("dim", "size", "detach", "numel", "is_floating_point", "shape", "strid
 def stops(scene: Scene) -> Iterator[Hypothesis]:
     """Stops that are missing, and stops that are too many, one call at a time."""
     for op in scene.ops:
-        if op.name in ("detach", "get data"):
-            straight = _straight_through(op, scene.ops)
-            cause = "straight-through-lost" if straight else "stop-gradient-missing"
-            yield at(op, cause, lambda o: o.args[0].clone(), "the gradient is not stopped")
+        if op.name in ("detach", "get data") and not _straight_through(op, scene.ops):
+            yield at(op, "stop-gradient-missing", lambda o: o.args[0].clone(), "the gradient is not stopped")
     switches = {op.index: _stay_on for op in scene.ops if op.name == "_set_grad_enabled"}
     if switches:
         detail = "the gradient flows through a `no_grad` block"
@@ -55,6 +53,10 @@ def _stopped_at(op: Op) -> Iterator[Suspect]:
 
 def _straight_through(op: Op, ops: tuple[Op, ...]) -> bool:
     """Whether a detached difference is added to what was subtracted: the gradient of the identity."""
+    for less in (o for o in ops if o.name == "sub" and o.args[1] is op.result):
+        if less.args[0] is op.args[0]:  # h + (w - stop(w))
+            return True
+        return any(o.name == "add" and any(a is op.args[0] for a in o.args) for o in ops)  # (h + w) - stop(w)
     made = next((o for o in ops if o.result is op.args[0]), None)
     if made is None or made.name != "sub":
         return False
@@ -207,6 +209,10 @@ FAMILY = Family(
 def backward_rules(scene: Scene) -> Iterator[Hypothesis]:
     """Derivatives that are not those of the formula, lost."""
     yield Suspect("custom-backward-dropped", scene.name, "the backward rule is lost", around=plain_functions)
+    for op in scene.ops:
+        if op.name in ("detach", "get data") and _straight_through(op, scene.ops):
+            detail = "the gradient is not stopped, so that none passes"
+            yield at(op, "straight-through-lost", lambda o: o.args[0].clone(), detail)
 
 
 RULES = Family("rules", {}, backward_rules)

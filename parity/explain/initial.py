@@ -54,15 +54,17 @@ def _causes(where: str, path: str, drawn: np.ndarray, got: np.ndarray, trial: Tr
         names = ["orthogonal"]
     scheme = names[0] if names else "another scheme"
     detail = f"{path}: reference spread {expected:.4g}, candidate {found:.4g}: {scheme}"
-    if not drawn.any():
-        cause, detail = "init-special-skipped", f"{path}: reference starts at zero, candidate with spread {found:.4g}"
+    if not expected:
+        start, other = float(drawn.flat[0]), f"at {got.flat[0]:.4g}" if not found else f"with spread {found:.4g}"
+        start = "zero" if not start else f"{start:.4g}"
+        cause, detail = "init-special-skipped", f"{path}: reference starts at {start}, candidate {other}"
     elif "Embedding" in kind:
         cause = "init-embedding"
     elif kind in ("LSTM", "GRU", "RNN", "LSTMCell", "GRUCell", "RNNCell"):
         cause = "init-rnn"
     else:
         cause = "init-fan-axis" if scheme == "uniform by the other axis" else "init-linear"
-    yield Cause(cause, where, detail, 1.0 if names or not drawn.any() else 0.0)
+    yield Cause(cause, where, detail, 1.0 if names or not expected else 0.0)
 
 
 def _schemes(shape: tuple[int, ...]) -> Mapping[str, float]:

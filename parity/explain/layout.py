@@ -34,6 +34,47 @@ def reshaping(op: Op) -> Iterator[Hypothesis]:
             yield at(op, "head-split-order", lambda o: _swapped_split(o, first), "split in the other order")
             detail = "groups and their members exchanged"
             yield at(op, "group-interleave", lambda o: _swapped_sizes(o, first), detail)
+    if y.ndim > x.ndim:
+        yield from _factor_orders(op, tuple(x.shape), tuple(y.shape))
+
+
+def _factor_orders(op: Op, short: tuple[int, ...], long: tuple[int, ...]) -> Iterator[Hypothesis]:
+    """Axes that are split into several, read in every other order of their factors."""
+    groups = [(a, b) for a, b in _splits(short, long) if b - a > 1]
+    for start, stop in groups:
+        factors = long[start:stop]
+        if (len(groups) == 1 and len(factors) == 2) or len(factors) > MOST_PIECES:
+            continue  # one axis in two is tried above
+        part = "qkv-fused-order" if len(factors) == 3 and 3 in factors else "head-split-order"
+        cause = part if len(groups) == 1 else "unfold-patch-order"
+        for order in itertools.permutations(range(len(factors))):
+            if list(order) != sorted(order):
+                detail = f"split as {tuple(factors[i] for i in order)} in place of {factors}"
+                yield at(op, cause, lambda o, a=start, p=order: _resplit(o, a, p), detail)
+
+
+def _splits(short: tuple[int, ...], long: tuple[int, ...]) -> list[tuple[int, int]]:
+    """Start and end in `long` of what every axis of `short` became; nothing where axes run together."""
+    found: list[tuple[int, int]] = []
+    place = 0
+    for size in short:
+        start, product = place, 1
+        while place < len(long) and (product < size or (product == size and place == start)):
+            product *= long[place]
+            place += 1
+        if product != size:
+            return []
+        found.append((start, place))
+    return found if place == len(long) else []
+
+
+def _resplit(op: Op, start: int, order: tuple[int, ...]) -> Tensor:
+    """The same split with its factors in another order, and put back where they belong."""
+    y = op.again()
+    sizes, axes = list(y.shape), list(range(y.ndim))
+    sizes[start : start + len(order)] = [y.shape[start + i] for i in order]
+    axes[start : start + len(order)] = [start + order.index(i) for i in range(len(order))]
+    return op.args[0].reshape(sizes).permute(axes)
 
 
 def transposing(op: Op) -> Iterator[Hypothesis]:

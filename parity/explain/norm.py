@@ -27,8 +27,18 @@ def normalisation(op: Op) -> Iterator[Hypothesis]:
         yield at(op, "rms-as-layernorm", lambda o: _normalised(o, centred=True), "the mean is subtracted")
     else:
         yield at(op, "layernorm-as-rms", lambda o: _normalised(o, centred=False), "the mean is not subtracted")
+    if op.name == "layer_norm":
+        yield at(op, "missing-keepdims", _without_keepdims, "mean and variance without keepdims")
     yield from _axes(op)
     yield from affine(op)
+
+
+def _without_keepdims(op: Op) -> Tensor:
+    """Statistics that broadcast along the other axis; impossible where the sizes do not fit."""
+    x: Tensor = op.given["input"]
+    axes = _statistics_axes(op)
+    y = (x - x.mean(axes)) / (x.var(axes, correction=0) + op.given.get("eps", 1e-5)).sqrt()
+    return _scaled(op, y)
 
 
 def affine(op: Op) -> Iterator[Hypothesis]:

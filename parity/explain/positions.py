@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -149,4 +150,33 @@ def _diluted(op: Op, missing: Tensor) -> Tensor:
     return found / (1 + missing * torch.exp(-total))
 
 
-FAMILY = Family("positions", {}, positions)
+def window(op: Op) -> Iterator[Hypothesis]:
+    """The rows of a table that is longer than what it is added to."""
+    table, index = op.args[:2]
+    for place, part in enumerate(index if isinstance(index, tuple) else (index,)):
+        if (
+            isinstance(part, slice)
+            and place < table.ndim
+            and op.result.shape[place : place + 1] < table.shape[place : place + 1]
+        ):
+            for start in (1, 2):
+                detail = f"positions start at {start}"
+                yield at(op, "position-offset", lambda o, i=place, s=start: _later(o, i, s), detail)
+        if part is None or part is Ellipsis:
+            return
+
+
+def _later(op: Op, axis: int, start: int) -> Tensor:
+    """The same number of rows, from `start` rows further on; impossible where the table ends before."""
+    table, index = op.args[:2]
+    part = index[axis] if isinstance(index, tuple) else index
+    stop = part.indices(table.shape[axis])[1]
+    moved = slice((part.start or 0) + start, stop + start, part.step)
+    return op.again()[:0] if stop + start > table.shape[axis] else table[_with_part(index, axis, moved)]
+
+
+def _with_part(index: Any, axis: int, part: slice) -> Any:
+    return (*index[:axis], part, *index[axis + 1 :]) if isinstance(index, tuple) else part
+
+
+FAMILY = Family("positions", {"getitem": window}, positions)

@@ -100,4 +100,29 @@ def _moving(norm: Any, x: Tensor, *, momentum: float, biased: bool) -> Tensor:
     return result
 
 
-FAMILY = Family("statistics", {"batch_norm": running}, cumulative)
+def unwritten(scene: Scene) -> Iterator[Hypothesis]:
+    """Neither the statistics nor the number of batches are written back."""
+    norms = [op for op in scene.suspected if op.name == "batch_norm" and op.given.get("training")]
+    for norm in norms:
+        counts = {op.index: _on_a_copy for op in scene.suspected if _counts(op) and op.owner == norm.owner}
+        if counts and norm.given.get("running_mean") is not None:
+            detail = "neither the statistics nor the number of batches are updated"
+            yield Suspect("bn-state-not-written", norm.owner, detail, {norm.index: _unmoved, **counts})
+
+
+def _counts(op: Op) -> bool:
+    """Whether a call adds one in place."""
+    return getattr(op.function, "__name__", "") == "add_" and tuple(op.args[1:]) == (1,)
+
+
+def _on_a_copy(op: Op) -> Any:
+    return op.function(op.args[0].clone(), *op.args[1:], **op.kwargs)
+
+
+def together(scene: Scene) -> Iterator[Hypothesis]:
+    """What concerns several calls, or the norm as a whole."""
+    yield from cumulative(scene)
+    yield from unwritten(scene)
+
+
+FAMILY = Family("statistics", {"batch_norm": running}, together)
