@@ -13,6 +13,7 @@ from parity.backends import Call
 from parity.checks import named
 from parity.explore import Budget, explore
 from parity.formats import Precision
+from parity.judgement import told
 from parity.layout import Layouts
 from parity.pair import DEFAULT_CHECKS, Pair
 from parity.record import Example
@@ -82,7 +83,7 @@ def compare(
         found = examine(trial, named(checks), ())
     except ReferenceRefuses as refusal:
         raise UsageError(f"the reference refuses these inputs: {refusal}") from refusal
-    notes = tuple(note.text for note in found.notes)
+    notes = told(found.notes)
     if found.ok:
         mode = "training" if train else "evaluation"
         notes = (*notes, f"proved on these inputs alone, in {mode} mode; a parity.Pair draws values, sizes and modes")

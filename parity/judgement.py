@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
@@ -78,10 +78,31 @@ class Note:
     Attributes:
       text: one line for the report.
       always: worth saying only if every example says so.
+      at: the leaf that it is about, if any; the report tells in one line where the same holds.
     """
 
     text: str
     always: bool = False
+    at: str = ""
+
+
+def told(notes: Iterable[Note]) -> tuple[str, ...]:
+    """Notes as lines, those of one text in one.
+
+    Example:
+      >>> told([Note("is zero", at=name) for name in "abcde"])
+      ('is zero: a, b, c and 2 more',)
+    """
+    places: dict[str, dict[str, None]] = {}
+    for note in notes:
+        places.setdefault(note.text, {}).update({note.at: None} if note.at else {})
+    return tuple(f"{text}: {_listed(list(at))}" if at else text for text, at in places.items())
+
+
+def _listed(names: list[str], shown: int = 3) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more
 
 
 Finding = Judgement | Note

@@ -10,7 +10,7 @@ from parity._errors import ParityError, ReferenceRefuses, StructureMismatch
 from parity.checks import Check, named
 from parity.explore import Case
 from parity.formats import Precision
-from parity.judgement import Finding, Judgement, Note
+from parity.judgement import Finding, Judgement, Note, told
 from parity.pair import Pair
 from parity.refusals import unmatched
 from parity.report import Report, Result
@@ -111,7 +111,7 @@ class Survey:
             raise Stop(case, trial, found)
         self._visits[str(case)] += 1
         self._needed.update(found.needed)
-        for note in set(found.notes):
+        for note in dict.fromkeys(found.notes):
             self._said[note][str(case)] += 1
         for worst in found.worst:
             before = self._worst.get(worst.check)
@@ -135,7 +135,7 @@ class Survey:
         notes = [str(override) for override in self._pair.overrides]
         notes += [f"{name} not claimed: {why}" for name, why in self._pair.exempt.items() if name in self._pair.checks]
         notes += [f"{result.check} found nothing to compare" for result in results if not result.leaves]
-        notes += [note.text for note, cases in self._said.items() if not note.always or self._always(cases)]
+        notes += told(note for note, cases in self._said.items() if not note.always or self._always(cases))
         if self._refused:
             notes.append(f"the reference refused {len(self._refused)} further examples: {self._refused[0]}")
         return list(dict.fromkeys(notes))

@@ -150,6 +150,10 @@ class Bound:
     override: Override | None = None
     policy: float = 0.0
 
+    def telling(self, precision: Precision) -> bool:
+        """Whether the reference itself keeps half of the format's digits; where it does not, agreement says little."""
+        return self.reference_error <= UNIT_ROUNDOFF[precision] ** 0.5
+
     def loosened(self, check: str, name: str, precision: Precision, overrides: tuple[Override, ...]) -> Bound:
         """The bound with the first override that fits."""
         override = next((o for o in overrides if o.fits(check, name, precision)), None)

@@ -152,7 +152,7 @@ def test_a_gradient_that_is_always_zero_is_noted() -> None:
 
     report = check(_pair(reference=lambda c: Dead(), candidates={"nnx": lambda c: DeadPort()}), examples=4)
     assert report.ok, report
-    assert "vacuous: param_grad of second.bias is zero in every example, eval mode" in report.notes
+    assert "vacuous: param_grad is zero in every example, eval mode: second.bias" in report.notes
 
 
 def test_a_check_that_a_pair_does_not_claim_is_not_run_and_the_reason_is_shown() -> None:

@@ -10,6 +10,7 @@ import torch
 from flax import nnx
 from torch import nn
 
+from parity.judgement import Note
 from tests.engine.checks.ports import (
     BatchNorm,
     Net,
@@ -129,8 +130,7 @@ def test_constant_outputs_and_dead_parameters_are_vacuous() -> None:
 
     trial = tried(Constant(), Twin())
     (note,) = examined("forward", trial).notes
-    assert note.text == "vacuous: forward of output is constant in every example, eval mode"
-    assert note.always
+    assert note == Note("vacuous: forward is constant in every example, eval mode", always=True, at="output")
 
 
 def test_a_candidate_that_raises_is_a_finding_and_no_crash() -> None:
@@ -153,3 +153,19 @@ def test_leaf_that_one_side_lacks_is_structure() -> None:
     found = result("forward", tried(nn.Identity(), lambda x: {"mean": x}, inputs(2, 3), carry=None))
     assert (found.ok, found.verdict, found.detail) == (False, "structure", "the candidate has no output")
     assert np.isinf(found.max_relative_error)
+
+
+def test_a_bound_that_the_reference_itself_makes_loose_is_remarked() -> None:
+    class Cancelling(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return (x + 1e5) - 1e5
+
+    for precision, remarked in (("float64", False), ("float32", True)):
+        trial = tried(Cancelling(), lambda x: (x + 1e5) - 1e5, carry=None, precision=precision)
+        found = examined("forward", trial)
+        assert found.ok
+        remark = (
+            "loose: in float32 the reference itself loses over half of the digits in forward, eval mode; "
+            "only float64 tells a mistake from rounding there"
+        )
+        assert [note.text for note in found.notes] == [remark] * remarked
