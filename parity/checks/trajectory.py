@@ -8,7 +8,7 @@ wrong gradient.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -77,20 +77,19 @@ def _alone(training: Run, overrides: tuple[Override, ...]) -> Iterator[list[Judg
         )
         label = f"{training.optimizers.name} alone, step {index + 1}"
         yield [
-            _judged(
-                training.mode, c, _rounded(before[c.name], got[c.name], index + 1), "same gradients", label, overrides
-            )
+            _judged(training.mode, c, limit, "same gradients", label, overrides)
             for c in found
+            for limit in [FLOAT64_DEFAULT + _rounded(before[c.name], got[c.name], index + 1)]
         ]
 
 
 def _rounded(before: np.ndarray, after: np.ndarray, steps: int) -> float:
-    """The bound on an update that is read off as a difference: what the rounding of its ends may make of it.
+    """What the rounding of its ends may make of an update that is read off as a difference.
 
     Each side rounds a parameter at most twice a step, when it decays and when it moves.
     """
     moved, size = scale_of(after - before), max(scale_of(before), scale_of(after))
-    return FLOAT64_DEFAULT + 4 * steps * UNIT_ROUNDOFF["float64"] * (size / moved if moved else 0.0)
+    return 4 * steps * UNIT_ROUNDOFF["float64"] * (size / moved if moved else 0.0)
 
 
 def _together(training: Run, moved: Run, overrides: tuple[Override, ...]) -> Iterator[list[Judgement]]:
@@ -103,28 +102,39 @@ def _together(training: Run, moved: Run, overrides: tuple[Override, ...]) -> Ite
         label = f"{training.optimizers.name}, step {index + 1}"
         yield [
             judgement
-            for truth, near, mine in _quantities(moment, other, got, starts)
-            for judgement in _against_growth(training.mode, truth, near, mine, label, overrides)
+            for truth, near, mine, slack in _quantities(moment, other, got, starts, index + 1)
+            for judgement in _against_growth(training.mode, truth, near, mine, slack, label, overrides)
         ]
 
 
 def _quantities(
-    moment: Moment, other: Moment, got: Moment, starts: list[Moment]
-) -> Iterator[tuple[Arrays, Arrays, Arrays]]:
-    """Updates, buffers and the optimizer's memory: of the reference, of its other run, and of the candidate."""
+    moment: Moment, other: Moment, got: Moment, starts: list[Moment], steps: int
+) -> Iterator[tuple[Arrays, Arrays, Arrays, Mapping[str, float]]]:
+    """Updates, buffers and the optimizer's memory: of the reference, of its other run, and of the candidate.
+
+    With them comes how far rounding alone may part them, where they are read off as differences.
+    """
 
     def update(now: Moment, start: Moment) -> Arrays:
         return {path: now.parameters[path] - start.parameters[path] for path in sorted(now.parameters)}
 
-    yield update(moment, starts[0]), update(other, starts[1]), update(got, starts[0])
-    yield moment.buffers, other.buffers, got.buffers
+    before = starts[0].parameters
+    slack = {path: _rounded(before[path], value, steps) for path, value in moment.parameters.items()}
+    yield update(moment, starts[0]), update(other, starts[1]), update(got, starts[0]), slack
+    yield moment.buffers, other.buffers, got.buffers, {}
     both = [name for name in moment.memory if name in got.memory]
     memories = [{name: side.memory[name] for name in both} for side in (moment, other, got)]
-    yield memories[0], memories[1], memories[2]
+    yield memories[0], memories[1], memories[2], {}
 
 
 def _against_growth(
-    mode: Mode, truth: Arrays, near: Arrays, got: Arrays, label: str, overrides: tuple[Override, ...]
+    mode: Mode,
+    truth: Arrays,
+    near: Arrays,
+    got: Arrays,
+    slack: Mapping[str, float],
+    label: str,
+    overrides: tuple[Override, ...],
 ) -> Iterator[Judgement]:
     """Judges the candidate's distance by how far the reference's other run is."""
     growth = {c.name: c.error for c in compare_all(truth, near, "float64") if np.isfinite(c.error)}
@@ -132,7 +142,8 @@ def _against_growth(
     for comparison in compare_all(truth, got, "float64"):
         parted = max(growth.get(comparison.name, 0.0), siblings)
         why = f"the reference parts from itself by {parted:.1e} when moved by one rounding"
-        yield _judged(mode, comparison, FLOAT64_DEFAULT + GROWTH * parted, why, label, overrides)
+        limit = FLOAT64_DEFAULT + GROWTH * parted + slack.get(comparison.name, 0.0)
+        yield _judged(mode, comparison, limit, why, label, overrides)
 
 
 def _judged(
