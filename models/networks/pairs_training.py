@@ -17,6 +17,7 @@ from models.networks.config import (
     ViTConfig,
 )
 from models.networks.recipes import Recipe, claim
+from parity.optimizers import Optimizers
 
 OBS_SHAPE = (2, 4, 6)
 FEATURE_DIM = 5
@@ -64,4 +65,30 @@ AUTOENCODER = parity.Pair(
     inputs=lambda _: st.just((parity.real(4, *OBS_SHAPE),)),
     modes=("train",),
     checks=("trajectory",),
+)
+
+
+def _optimizers(name: str) -> Optimizers:
+    """The networks' own optimizer of a name on both sides, with torch's defaults."""
+
+    def reference(parameters: Any, rate: float) -> Any:
+        from models.networks.torch import get_optimizer
+
+        return get_optimizer(parameters, name, lr=rate)
+
+    def candidate(rate: float) -> Any:
+        from models.networks.jax import get_optimizer
+
+        return get_optimizer(name, defaults="torch", lr=rate)
+
+    return Optimizers(name, reference, candidate)
+
+
+_NAMES = ("Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "SGD")
+GET_OPTIMIZER = claim(
+    "get_optimizer",
+    st.just(Recipe("LinearNormActivation", {"input_dim": 5, "output_dim": 4, "cfg": LinearConfig("Tanh")}, ((4, 5),))),
+    modes=("train",),
+    checks=("trajectory",),
+    optimizers=tuple(map(_optimizers, _NAMES)),
 )
