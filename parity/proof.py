@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 import weight_bridge
-from parity._errors import StructureMismatch
+from parity._errors import ParityError, StructureMismatch
 from parity.backends import Call
 from parity.comparison import Comparison, compare_all
 from parity.layout import Layouts
@@ -39,7 +39,19 @@ def prove(
 
     Returns:
       Evidence for each leaf of the plan.
+
+    Raises:
+      weight_bridge.UsageError: the models cannot be run with these inputs and this layout.
     """
+    try:
+        return _evidence_of_runs(decided, source, target, inputs, layout)
+    except ParityError as error:
+        raise weight_bridge.UsageError(f"the models cannot be run side by side: {error}") from error
+
+
+def _evidence_of_runs(
+    decided: weight_bridge.Plan, source: Any, target: Any, inputs: tuple[Any, ...], layout: Any
+) -> tuple[weight_bridge.Evidence, ...]:
     arrays = tuple(np.asarray(value) for value in inputs)
     session = Session.of_models(
         *(source, target, arrays),

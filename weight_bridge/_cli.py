@@ -240,7 +240,7 @@ def _plan(
     strict: bool,
     dtype: Dtype,
 ) -> Plan:
-    return make_plan(
+    decided = make_plan(
         opened,
         target,
         mapping=mapping,
@@ -250,6 +250,12 @@ def _plan(
         strict=strict,
         dtype=None if dtype is Dtype.keep else dtype.value,
     )
+    leaves = [*(path for step in decided.steps for path in step.targets), *(left.path for left in decided.unfilled)]
+    for option, patterns, names in (("--drop", drop, opened.tensors), ("--allow-missing", allow_missing, leaves)):
+        for pattern in patterns or ():
+            if not any(written.pattern_matches(pattern, name) for name in names):
+                _say(f"warning: {option} {pattern!r} matches nothing")
+    return decided
 
 
 def _bytes(size: str) -> int:

@@ -17,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from weight_bridge._errors import MappingError
+from weight_bridge._errors import MappingError, UsageError
 from weight_bridge.transform_text import parse
 from weight_bridge.transforms import IDENTITY, Transform
 
@@ -101,7 +101,8 @@ def load(what: Mapping | str | Path | None) -> Mapping:
       what: a mapping, a path, or None for an empty mapping.
 
     Raises:
-      MappingError: the file cannot be read, or an entry cannot hold; all are listed.
+      UsageError: the file cannot be read.
+      MappingError: an entry cannot hold; all are listed.
     """
     if what is None:
         return Mapping()
@@ -110,8 +111,10 @@ def load(what: Mapping | str | Path | None) -> Mapping:
     path = Path(what)
     try:
         content = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise MappingError(f"mapping {path}: cannot be read: {error}") from None
+    except OSError as error:
+        raise UsageError(f"mapping {path}: cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise MappingError(f"mapping {path}: not TOML: it is no text in UTF-8") from None
     return loads(content, str(path))
 
 

@@ -20,7 +20,7 @@ def describe(model: Any, origin: str) -> Target:
     flat, structure = jax.tree_util.tree_flatten_with_path(model)
     paths = ["/".join(_key(key) for key in keys) for keys, _ in flat]
     strange = [
-        f"{path or 'the whole'}: a {type(leaf).__name__}"
+        f"{path or 'the whole'}: of type {type(leaf).__name__}"
         for path, (_, leaf) in zip(paths, flat, strict=True)
         if not (path and hasattr(leaf, "shape") and hasattr(leaf, "dtype"))
     ]

@@ -121,6 +121,10 @@ def test_the_command_proves_a_linen_target_on_its_own_example(capsys: pytest.Cap
     told: dict[str, Any] = json.loads(capsys.readouterr().out)
     assert told["ok"]
     assert set(told["verdicts"]) <= {"proved", "assumed"}
+    assert main([*words, "--layout", "sideways"]) == 2
+    assert capsys.readouterr().err.startswith(
+        "usage error: the models cannot be run side by side: layout 'sideways': expected the reference's axes, "
+    )
     assert main(["verify", "--target", f"{__name__}:linen", "--prove"]) == 2
     assert capsys.readouterr().err == ("usage error: --prove runs both models; say --source package.module:callable\n")
 

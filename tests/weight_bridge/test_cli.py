@@ -220,6 +220,14 @@ def test_usage_errors_end_with_two(run: Run, checkpoint: Path, tmp_path: Path) -
         "",
         f"usage error: {tmp_path / 'none.pt'}: no such file or folder\n",
     )
+    assert run("convert", checkpoint, tmp_path / "x.txt", "--target", TARGET) == (
+        2,
+        "",
+        (
+            f"usage error: {tmp_path / 'x.txt'}: the name says another format than safetensors, which is a file "
+            ".safetensors, or a folder that holds it; make a folder of this name first if that is meant\n"
+        ),
+    )
     code, out, err = run("plan", checkpoint, "--target", "nothing:here")
     assert (code, out) == (2, "")
     assert err.startswith("usage error: target 'nothing:here': cannot import nothing: ")
@@ -245,8 +253,9 @@ def test_allowances_and_structure(run: Run, checkpoint: Path, tmp_path: Path) ->
     (tmp_path / "structure.json").write_text(json.dumps(entries))
     command = ("convert", checkpoint, tmp_path / "x.safetensors", "--target", tmp_path / "structure.json")
     assert run(*command)[0] == 1
-    code, _, err = run(*command, "--drop", "**", "--allow-missing", "params/head/*")
+    code, _, err = run(*command, "--drop", "**", "--drop", "heads.*", "--allow-missing", "params/head/*")
     assert code == 0
+    assert "warning: --drop 'heads.*' matches nothing\n" in err
     assert "left empty params/head/kernel: allowed by 'params/head/*'\n" in err
     assert list(load_file(tmp_path / "x.safetensors")) == ["params/hypernet/layers_0/kernel"]
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weight_bridge import Ignore, Leave, Mapping, MappingError, Pairing, PlanError, Rule, plan
+from weight_bridge import Ignore, Leave, Mapping, MappingError, Pairing, PlanError, Rule, UsageError, plan
 from weight_bridge.joint import Sum
 from weight_bridge.mapping import dumps, fill, literal, load, loads, match, pattern_matches
 from weight_bridge.transforms import Permute
@@ -132,8 +132,11 @@ def test_every_entry_that_cannot_be_used_is_listed() -> None:
 
 
 def test_a_file_that_cannot_be_read_says_so(tmp_path: Path) -> None:
-    with pytest.raises(MappingError, match="cannot be read"):
+    with pytest.raises(UsageError, match=r"none.toml: cannot be read: No such file or directory$"):
         load(tmp_path / "none.toml")
+    (tmp_path / "no.toml").write_bytes(b"\xff")
+    with pytest.raises(MappingError, match=r"no.toml: not TOML: it is no text in UTF-8$"):
+        load(tmp_path / "no.toml")
     with pytest.raises(MappingError, match="not TOML"):
         loads("[[rule]")
 

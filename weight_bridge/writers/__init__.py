@@ -59,8 +59,11 @@ def output(out: Path, file_format: str, size: int = 0, shard: int = SHARD) -> Ou
     suffix, sink = FORMATS[file_format]
     if not suffix or out.suffix == suffix:
         return Output(out, suffix, sink)
-    if out.suffix in {known for known, _ in FORMATS.values() if known} and not out.is_dir():
-        raise UsageError(f"{out}: the name says another format than {file_format}")
+    if out.suffix[1:].isalpha() and not out.is_dir():
+        raise UsageError(
+            f"{out}: the name says another format than {file_format}, which is a file {suffix}, or a folder that holds "
+            f"it; make a folder of this name first if that is meant"
+        )
     if file_format == "safetensors" and size > shard:
         return Output(out, suffix, lambda *of: safetensors_folder.SafetensorsFolderSink(*of, shard=shard))
     return Output(out / f"model{suffix}", suffix, sink)
