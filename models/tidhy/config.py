@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _DIMENSIONS = ("input_dim", "r_dim", "r2_dim", "mix_dim", "hyper_hid_dim", "r2_decoder_hid_dim", "max_iter")
-_STEP_SIZES = ("lr_r", "lr_r2", "lr_weights_inf", "tol")
+_NOT_NEGATIVE = ("lr_r", "lr_r2", "lr_weights_inf", "tol", "lr_weights", "weight_decay", "clip_grad")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,8 @@ class TiDHyConfig:
       verbatim_bce: build the BCE decoder as the original does, without the sigmoid that keeps it in [0, 1].
       lr_weights: unused by the model, accepted because recorded configurations carry it; likewise
         `weight_decay`, `cos_eta`, `L1_alpha`, `L1_alpha_inf`, `L1_alpha_r2`, `grad_alpha`, `clip_grad`,
-        `learning_rate_gamma`, `spat_weight`. Training reads `weight_decay`, `cos_eta` and `L1_alpha`.
+        `learning_rate_gamma`, `spat_weight`. Training reads `lr_weights`, `weight_decay`, `cos_eta`, `L1_alpha`,
+        `grad_alpha` and `clip_grad`: see `TrainingConfig`.
 
     Raises:
       ValueError: for values that no TiDHy can have; all of them in one message.
@@ -198,4 +199,4 @@ def _wanted(name: str, kind: str, value: object) -> str | None:
         return None if fits else "an integer of at least 1"
     if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
         return "a finite number"
-    return "a finite number of at least 0" if name in _STEP_SIZES and value < 0 else None
+    return "a finite number of at least 0" if name in _NOT_NEGATIVE and value < 0 else None

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from models.tidhy.balance_jax import Balance, balanced_gradients, initial_balance
-from models.tidhy.losses_jax import elementwise_loss, l1, reduced, soft_threshold
+from models.tidhy.losses_jax import elementwise_loss, l1, norm, reduced, soft_threshold
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -186,15 +186,24 @@ def _gradients(
     if s.balance is None:
         gradients, losses = jax.grad(objective, argnums=(0, 1), has_aux=True)(s.r, s.r2)
         return gradients, losses, None
-    gradients, balance = balanced_gradients(
-        lambda r, r2: objective(r, r2)[1][:2], s.r, s.r2, s.balance, s.n_iter == 0, config
+
+    def tasks(latents: tuple[Array, Array]) -> tuple[Array, _Losses]:
+        _, losses = objective(*latents)
+        return jnp.stack([losses.spatial, losses.temporal, losses.temporal]), losses
+
+    def norms_of(gradient: Callable[[Array], tuple[Array, Array]], rows: Array) -> Array:
+        one, two, three = rows  # the temporal loss counts twice: seen from r, and from r2
+        return jnp.stack([norm(gradient(one)[0]), norm(gradient(two)[0]), norm(gradient(three)[1])])
+
+    gradients, balance, losses = balanced_gradients(
+        tasks, norms_of, (s.r, s.r2), s.balance, alpha=config.grad_alpha_inf, lr=config.lr_weights_inf, decay=0.01
     )
-    return gradients, objective(s.r, s.r2)[1], balance
+    return gradients, losses, balance
 
 
 def _start(config: TiDHyConfig, r_p: Array, r2: Array, *, record: bool) -> _Step:
     r, dtype, n = jnp.zeros_like(r_p), r_p.dtype, config.max_iter
-    balance = initial_balance(r_p) if config.grad_norm_inf else None
+    balance = initial_balance(3, like=r_p) if config.grad_norm_inf else None
     kept = (n,) if balance is None else (0,)
     r2_loss = jnp.zeros(() if config.use_r2_decoder else kept, dtype)
     trace = None

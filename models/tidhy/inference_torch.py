@@ -137,10 +137,10 @@ def infer_step(model: Networks, x: Tensor, r_p: Tensor, r2: Tensor, *, record: b
     r_steps = SGD([r], lr=config.lr_r, momentum=0.9, nesterov=True)
     r2_steps = SGD([r2], lr=config.lr_r2, momentum=0.9, nesterov=True)
     schedule = MultiStepLR(r_steps, milestones, gamma=0.5)
-    balance = Balance(config.grad_alpha_inf, config.lr_weights_inf) if config.grad_norm_inf else None
+    balance = _balance(config)
     temporal_losses: list[Tensor] = []
     r2_loss: Tensor | None = None
-    iterates: list[tuple[Tensor, Tensor]] = []
+    iterates: list[tuple[Tensor, ...]] = []
     with torch.enable_grad(), _frozen(model):
         for _ in range(config.max_iter):
             r_old, r2_old = r.detach().clone(), r2.detach().clone()
@@ -150,13 +150,14 @@ def infer_step(model: Networks, x: Tensor, r_p: Tensor, r2: Tensor, *, record: b
                 r.grad, r2.grad = torch.autograd.grad(step.objective, (r, r2))
                 temporal_losses.append(step.temporal.detach())
             else:
-                r.grad, r2.grad = balance.gradients(step.spatial, step.temporal, r, r2)
+                tasks = torch.stack([step.spatial, step.temporal, step.temporal])
+                r.grad, r2.grad = balance.gradients(tasks, ((r,), (r,), (r2,)), (r, r2))
             r_steps.step()
             r2_steps.step()
             schedule.step()
             _shrink(r, config.lmda_r)
             _shrink(r2, config.lmda_r2)
-            iterates.append((r_old, r2_old))
+            iterates.append((r_old, r2_old) if balance is None else (r_old, r2_old, balance.weights))
             r_done = _converged(r, r_old, config.tol, whole_batch=config.batch_converge)
             if r_done and _converged(r2, r2_old, config.tol, whole_batch=config.batch_converge):
                 break
@@ -180,6 +181,13 @@ def _losses(model: Networks, x: Tensor, r_p: Tensor, r: Tensor, r2: Tensor, r_ol
     return _Losses(spatial, temporal, r2_loss, objective + r2_loss)
 
 
+def _balance(config: TiDHyConfig) -> Balance | None:
+    """The balance of the spatial loss and the temporal loss, this twice: once seen from r, once from r2."""
+    if not config.grad_norm_inf:
+        return None
+    return Balance(3, alpha=config.grad_alpha_inf, lr=config.lr_weights_inf, decay=0.01)
+
+
 @torch.no_grad()
 def _shrink(latent: Tensor, threshold: float) -> None:
     latent.copy_(soft_threshold(latent, threshold))
@@ -193,11 +201,9 @@ def _converged(new: Tensor, old: Tensor, tol: float, *, whole_batch: bool) -> bo
     return bool((change / (torch.linalg.vector_norm(old, dim=axes) + 1e-16) < tol).all())
 
 
-def _trace(iterates: list[tuple[Tensor, Tensor]], balance: Balance | None) -> Trace:
-    r, r2 = zip(*iterates, strict=True)
-    if balance is None:
-        return Trace(torch.stack(r), torch.stack(r2), None, None)
-    return Trace(torch.stack(r), torch.stack(r2), torch.stack(balance.history), balance.first_losses)
+def _trace(iterates: list[tuple[Tensor, ...]], balance: Balance | None) -> Trace:
+    r, r2, *weights = (torch.stack(column) for column in zip(*iterates, strict=True))
+    return Trace(r, r2, None, None) if balance is None else Trace(r, r2, weights[0], balance.first_losses)
 
 
 @contextmanager

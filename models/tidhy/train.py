@@ -26,13 +26,19 @@ BATCH, TIME = 16, 12
 
 
 def train(
-    config: TiDHyConfig, steps: int, *, seed: int = 0, progress: Callable[..., None] | None = None
+    config: TiDHyConfig,
+    steps: int,
+    *,
+    training: TrainingConfig | None = None,
+    seed: int = 0,
+    progress: Callable[..., None] | None = None,
 ) -> tuple[TiDHy, list[float]]:
     """Trains a torch TiDHy on windows of the Rössler system, in float32.
 
     Args:
       config: the configuration; its `input_dim` is the number of observed features.
       steps: parameter updates.
+      training: the options of training; None for the defaults.
       seed: of the initial weights and of the order of the windows.
       progress: called after each update.
 
@@ -54,12 +60,12 @@ def train(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = TiDHy(config)
-    training = TrainingConfig()
+    training = training or TrainingConfig()
     updates = optimiser(model, training)
     losses: list[float] = []
     for _ in range(steps):
         batch = windows[draws.choice(len(windows), BATCH, replace=False)]
-        losses.append(float(training_step(model, updates, None, batch, training)))
+        losses.append(float(training_step(model, updates, batch, training)))
         if progress is not None:
             progress()
     return model, losses
@@ -77,11 +83,12 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder for the checkpoints.")] = Path("runs/tidhy"),
     steps: Annotated[int, typer.Option(min=1, help="Parameter updates.")] = 25,
     seed: Annotated[int, typer.Option(help="Of weights and batches.")] = 0,
+    grad_norm: Annotated[bool, typer.Option(help="Balance the losses by the norms of their gradients.")] = False,
 ) -> None:
     """Train the torch TiDHy on the Rössler system and save checkpoint.safetensors and checkpoint.pt."""
     torch.set_num_threads(1)  # on arrays this small, threads wait for each other
     with show_progress(steps, "training TiDHy on the Rössler system") as advance:
-        model, losses = train(CONFIG, steps, seed=seed, progress=advance)
+        model, losses = train(CONFIG, steps, training=TrainingConfig(grad_norm=grad_norm), seed=seed, progress=advance)
     save(model, out)
     count = sum(value.numel() for value in model.parameters())
     print(f"TiDHy, {count} parameters, {steps} updates: loss {losses[0]:.2f} → {losses[-1]:.2f}; saved in {out}")

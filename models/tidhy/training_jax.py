@@ -1,4 +1,4 @@
-"""TiDHy's outer training, JAX: optimiser and regularisers as pure functions, for linen and NNX alike."""
+"""TiDHy's outer training, JAX: optimiser and gradients as pure functions, for linen and NNX alike."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from models.tidhy.losses_jax import l1
+from models.tidhy.balance_jax import Balance, balanced_gradients, initial_balance
+from models.tidhy.losses_jax import norm
+from models.tidhy.penalties_jax import Penalised, penalties
+from models.tidhy.training_config import balanced_groups, check_started
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Callable, Hashable
 
     from jax import Array
 
@@ -27,17 +30,16 @@ _GROUPS = {
 }
 
 
-class Penalised(NamedTuple):
-    """The arrays that regularisers look at, kernels as Flax has them: (in, out)."""
+class Measured(NamedTuple):
+    """What training needs of one pass: the first four values of `forward`, the penalised arrays, the model's state."""
 
-    temporal: Array
-    decoder: Array
-    hypernet_first: Array
-    hypernet_last: Array
+    losses: tuple[Array, ...]
+    weights: Penalised
+    state: Any = None
 
 
 def optimiser(config: TiDHyConfig, training: TrainingConfig) -> optax.GradientTransformation:
-    """AdamW over decoder, dynamics and hypernetwork, each with its own step size.
+    """AdamW over decoder, dynamics and hypernetwork, each with its own step size, on clipped gradients.
 
     Args:
       config: the model's configuration.
@@ -70,43 +72,69 @@ def optimiser(config: TiDHyConfig, training: TrainingConfig) -> optax.GradientTr
         for group, rate in rates.items()
     }
     steps["untrained"] = optax.set_to_zero()
-    return optax.multi_transform(steps, _groups)
+    return optax.chain(_clipped(config.clip_grad), optax.multi_transform(steps, _groups))
 
 
-def penalty(weights: Penalised, config: TiDHyConfig, training: TrainingConfig) -> Array:
-    """Weighted sum of the active regularisers.
+def first_balance(config: TiDHyConfig, training: TrainingConfig, like: Array) -> Balance | None:
+    """The balance that training with `grad_norm` starts from, of the dtype of `like`; None without it."""
+    return initial_balance(len(balanced_groups(config, training)), like) if training.grad_norm else None
 
-    The similarity of components, weighted by `cos_eta`, is always active: the sum of the magnitudes of the
-    cosines of all pairs of components, each pair once, divided by M; with `low_rank_temp` the pairs are those
-    of the R 2-vectors within each component.
+
+def gradients(
+    measure: Callable[[Any], Measured],
+    params: Any,
+    balance: Balance | None,
+    config: TiDHyConfig,
+    training: TrainingConfig,
+) -> tuple[Array, Any, Balance | None, Any]:
+    """What one update of the parameters follows.
 
     Args:
-      weights: what the regularisers look at.
+      measure: one pass over a batch, as a function of the parameters.
+      params: the parameters, in a tree whose first keys are the model's attributes.
+      balance: the balance of the losses that the step before left; None for their plain sum.
       config: the model's configuration.
-      training: the weights of those that are not the model's own.
+      training: the options.
 
     Returns:
-      The penalty ().
+      The loss () before the update (the plain sum, or the weighted one), the gradients, the next balance, and
+      the model's state.
+
+    Raises:
+      ValueError: if the balance is there without `grad_norm`, or the other way round.
     """
-    c, temporal, decoder = config, weights.temporal, weights.decoder
-    total = c.cos_eta * _similarity(temporal) / c.mix_dim
-    if training.Lnuc_alpha:
-        nuclear = jnp.linalg.norm(_components(temporal, c), ord="nuc", axis=(-2, -1))
-        total += training.Lnuc_alpha * nuclear.sum()
-    if training.L0_alpha:
-        total += c.L1_alpha * jnp.count_nonzero(temporal)
-    if c.L1_alpha:
-        total += c.L1_alpha * l1(temporal)
-    if training.L1_alpha_W:
-        total += training.L1_alpha_W * l1(weights.hypernet_last)
-    if training.L1_alpha_spat:
-        total += training.L1_alpha_spat * l1(decoder)
-    if training.Orth_alpha_spat:
-        excess = decoder @ decoder.T - jnp.eye(decoder.shape[0], dtype=decoder.dtype)
-        total += training.Orth_alpha_spat * (excess**2).mean()
-    if training.Orth_alpha_r2:
-        total += training.Orth_alpha_r2 * _similarity(weights.hypernet_first) / c.r2_dim
-    return total
+    check_started(training, balanced=balance is not None)
+    if balance is not None:
+        return _balanced(measure, params, balance, config, training)
+
+    def total(params: Any) -> tuple[Array, Any]:
+        losses, weights, state = measure(params)
+        return jnp.stack([*losses, *penalties(weights, config, training)]).sum(), state
+
+    (loss, state), slopes = jax.value_and_grad(total, has_aux=True)(params)
+    return loss, slopes, None, state
+
+
+def balanced_losses(measured: Measured, config: TiDHyConfig, training: TrainingConfig) -> Array:
+    """The losses that `grad_norm` balances, each with the active regularisers.
+
+    The similarity of components belongs to the temporal loss alone, that of the hypernetwork's columns to the
+    last loss alone; the hypernetwork's L1 norm belongs to none. The original cannot train the R2 decoder: there
+    its loss is taken to be one more, treated like the others.
+
+    Args:
+      measured: one pass over a batch.
+      config: the model's configuration.
+      training: the options.
+
+    Returns:
+      (3,) losses of r̂, of r̄ and of the temporal prediction; (4,) with that of the R2 decoder.
+    """
+    rhat, rbar, temp, r2_losses = measured.losses
+    cosine, first, _, others = penalties(measured.weights, config, training)
+    losses = [rhat, rbar, temp + cosine, *([r2_losses] if config.use_r2_decoder else [])]
+    losses[-1] += first
+    return jnp.stack(losses) + others
 
 
 def without_small(temporal: Array, training: TrainingConfig) -> Array:
@@ -114,17 +142,39 @@ def without_small(temporal: Array, training: TrainingConfig) -> Array:
     return jnp.where(jnp.abs(temporal) < 1e-4, 0.0, temporal) if training.L0_alpha else temporal
 
 
-def _similarity(vectors: Array) -> Array:
-    """Sum of |cosine| over all pairs of rows (..., n, k), each pair once."""
-    square = jnp.sum(vectors**2, axis=-1, keepdims=True)
-    units = vectors / jnp.maximum(jnp.sqrt(square), 1e-8)
-    return l1(jnp.triu(units @ units.mT, k=1))
+def _balanced(
+    measure: Callable[[Any], Measured], params: Any, balance: Balance, config: TiDHyConfig, training: TrainingConfig
+) -> tuple[Array, Any, Balance, Any]:
+    groups = balanced_groups(config, training)
+
+    def tasks(params: Any) -> tuple[Array, tuple[Array, Any]]:
+        measured = measure(params)
+        losses = balanced_losses(measured, config, training)
+        return losses, (losses, measured.state)
+
+    def norms_of(gradient: Callable[[Array], Any], rows: Array) -> Array:
+        norms = jax.tree.map(jax.vmap(norm), jax.vmap(gradient)(rows))  # of each loss, by each parameter
+        return jnp.stack([_of_group(norms, group, loss) for loss, group in enumerate(groups)])
+
+    strength = {"alpha": config.grad_alpha, "lr": config.lr_weights, "decay": config.weight_decay}
+    slopes, after, (losses, state) = balanced_gradients(tasks, norms_of, params, balance, **strength)
+    return balance.weights @ losses, slopes, after, state
 
 
-def _components(temporal: Array, c: TiDHyConfig) -> Array:
-    """The matrices (M, R, R) that `temporal` stands for."""
-    slabs = temporal.reshape(c.mix_dim, c.r_dim, -1)
-    return slabs @ slabs.mT if c.low_rank_temp else slabs
+def _of_group(norms: Any, group: tuple[str, ...], loss: int) -> Array:
+    return jnp.stack([leaf[loss] for name in group for leaf in jax.tree.leaves(norms[name])]).sum()
+
+
+def _clipped(limit: float) -> optax.GradientTransformation:
+    """Scales gradients to a total norm of at most `limit`, as torch does: optax's own adds no 1e-6."""
+
+    def clip(slopes: Any, params: Any = None) -> Any:
+        del params
+        total = jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(slopes)))
+        scale = jnp.minimum(limit / (total + 1e-6), 1.0)
+        return jax.tree.map(lambda slope: scale * slope, slopes)
+
+    return optax.stateless(clip)
 
 
 def _halved(rate: float, training: TrainingConfig) -> float | optax.Schedule:

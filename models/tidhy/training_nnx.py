@@ -6,44 +6,59 @@ from typing import TYPE_CHECKING, Any
 
 from flax import nnx
 
-from models.tidhy.training_jax import Penalised, penalty, without_small
+from models.tidhy.penalties_jax import Penalised
+from models.tidhy.training_jax import Measured, first_balance, gradients, without_small
 from models.tidhy.training_jax import optimiser as transformation
 
 if TYPE_CHECKING:
     from jax import Array
 
+    from models.tidhy.balance_jax import Balance
     from models.tidhy.nnx import TiDHy
     from models.tidhy.training_config import TrainingConfig
 
 
-def optimiser(model: TiDHy, training: TrainingConfig) -> nnx.Optimizer:
-    """AdamW over decoder, dynamics and hypernetwork; see `training_jax.optimiser`."""
-    return nnx.Optimizer(model, transformation(model.config, training), wrt=nnx.Param)
+class Optimiser(nnx.Module):
+    """What updates the parameters, itself updated by each step: AdamW and, with `grad_norm`, the balance of losses.
+
+    Args:
+      model: the model.
+      training: the options; see `training_jax.optimiser`.
+    """
+
+    def __init__(self, model: TiDHy, training: TrainingConfig) -> None:
+        self.steps = nnx.Optimizer(model, transformation(model.config, training), wrt=nnx.Param)
+        self.balance: Balance | None = nnx.data(first_balance(model.config, training, like=model.temporal[...]))
 
 
-def training_step(model: TiDHy, steps: nnx.Optimizer, X: Array, training: TrainingConfig) -> Array:
+def training_step(model: TiDHy, updates: Optimiser, X: Array, training: TrainingConfig) -> Array:
     """One update of the parameters on one batch; wrap it in `nnx.jit` with `training` static.
 
     Args:
       model: the model, updated in place.
-      steps: its `optimiser`, updated in place.
+      updates: its `Optimiser`, updated in place.
       X: (B, T, D) batch.
       training: the options.
 
     Returns:
-      The loss () before the update.
+      The loss () before the update: the plain sum, or with `grad_norm` the weighted one.
+
+    Raises:
+      ValueError: if the optimiser was made with another `grad_norm`.
     """
-    loss, gradients = nnx.value_and_grad(training_loss)(model, X, training)
-    steps.update(model, gradients)
+    graphdef, params, others = nnx.split(model, nnx.Param, ...)
+
+    def measure(params: Any) -> Measured:
+        copy = nnx.merge(graphdef, params, others)
+        losses = copy(X)[:4]
+        return Measured(losses, _penalised(copy), (copy.r_state, copy.r2_state))
+
+    loss, slopes, updates.balance, latents = gradients(measure, params, updates.balance, model.config, training)
+    model.r_state, model.r2_state = latents
+    updates.steps.update(model, slopes)
     model.temporal[...] = without_small(model.temporal[...], training)
     model.normalize()
     return loss
-
-
-def training_loss(model: TiDHy, X: Array, training: TrainingConfig) -> Array:
-    """Plain sum of the losses of `forward` and of the active regularisers: (B, T, D) → ()."""
-    rhat, rbar, temp, r2_losses, _, _ = model(X)
-    return rhat + rbar + temp + r2_losses + penalty(_penalised(model), model.config, training)
 
 
 def _penalised(model: TiDHy) -> Penalised:

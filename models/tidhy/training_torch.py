@@ -1,13 +1,18 @@
-"""TiDHy's outer training, torch: the plain sum of losses, its regularisers, AdamW in three groups."""
+"""TiDHy's outer training, torch: the sum or the balance of losses and regularisers, AdamW in three groups."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from torch.nn import functional
+from torch.nn.utils import clip_grad_norm_
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LRScheduler, StepLR
+
+from models.tidhy.balance_torch import Balance
+from models.tidhy.penalties_torch import penalties
+from models.tidhy.training_config import balanced_groups, check_started
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,54 +21,76 @@ if TYPE_CHECKING:
     from models.tidhy.training_config import TrainingConfig
 
 
-def optimiser(model: TiDHy, training: TrainingConfig) -> AdamW:
-    """AdamW over decoder, dynamics and hypernetwork, each with its own step size.
+@dataclass(frozen=True)
+class Optimiser:
+    """What updates the parameters, itself updated by each step.
+
+    Attributes:
+      steps: AdamW.
+      halvings: of its step sizes; None for never.
+      balance: of the losses; None for their plain sum.
+    """
+
+    steps: AdamW
+    halvings: LRScheduler | None
+    balance: Balance | None
+
+
+def optimiser(model: TiDHy, training: TrainingConfig) -> Optimiser:
+    """AdamW over decoder, dynamics and hypernetwork, each with its own step size; and what the options add to it.
 
     Args:
       model: the model; its R2 decoder, if any, is left out, as in the original.
-      training: the step sizes.
+      training: the options.
 
     Returns:
-      The optimiser.
+      The optimiser, which serves `training_step` batch after batch.
 
     References:
       Loshchilov & Hutter, Decoupled weight decay regularization, 2019.
     """
-    dynamics = [model.temporal, *([model.temporal_bias] if model.config.dyn_bias else [])]
+    c = model.config
+    dynamics = [model.temporal, *([model.temporal_bias] if c.dyn_bias else [])]
     groups = [
         {"params": list(model.spatial_decoder.parameters()), "lr": training.learning_rate_s},
         {"params": dynamics, "lr": training.learning_rate_t},
         {"params": list(model.hypernet.parameters()), "lr": training.learning_rate_h},
     ]
-    return AdamW(groups, betas=(0.9, 0.999), eps=1e-8, weight_decay=model.config.weight_decay)
+    steps = AdamW(groups, betas=(0.9, 0.999), eps=1e-8, weight_decay=c.weight_decay)
+    halvings = StepLR(steps, step_size=training.halve_every, gamma=0.5) if training.halve_every else None
+    balance = None
+    if training.grad_norm:
+        count = len(balanced_groups(c, training))
+        balance = Balance(count, alpha=c.grad_alpha, lr=c.lr_weights, decay=c.weight_decay)
+    return Optimiser(steps, halvings, balance)
 
 
-def schedule(steps: AdamW, training: TrainingConfig) -> LRScheduler | None:
-    """Halves every step size each `halve_every` updates; None for never."""
-    return StepLR(steps, step_size=training.halve_every, gamma=0.5) if training.halve_every else None
-
-
-def training_step(
-    model: TiDHy, steps: AdamW, halvings: LRScheduler | None, X: Tensor, training: TrainingConfig
-) -> Tensor:
+def training_step(model: TiDHy, updates: Optimiser, X: Tensor, training: TrainingConfig) -> Tensor:
     """One update of the parameters on one batch.
 
     Args:
       model: the model, updated in place.
-      steps: its `optimiser`.
-      halvings: its `schedule`.
+      updates: its `optimiser`, updated in place.
       X: (B, T, D) batch.
       training: the options.
 
     Returns:
-      The loss () before the update, detached.
+      The loss () before the update, detached: the plain sum, or with `grad_norm` the weighted one.
+
+    Raises:
+      ValueError: if the optimiser was made with another `grad_norm`.
     """
-    steps.zero_grad()
-    loss = training_loss(model, X, training)
-    torch.autograd.backward(loss)
-    steps.step()
-    if halvings is not None:
-        halvings.step()
+    check_started(training, balanced=updates.balance is not None)
+    model.zero_grad()
+    if updates.balance is None:
+        loss = training_loss(model, X, training)
+        torch.autograd.backward(loss)
+    else:
+        loss = _backward_balanced(model, updates.balance, X, training)
+    clip_grad_norm_(model.parameters(), model.config.clip_grad)
+    updates.steps.step()
+    if updates.halvings is not None:
+        updates.halvings.step()
     if training.L0_alpha:
         _drop_small(model.temporal)
     model.normalize()
@@ -73,56 +100,44 @@ def training_step(
 def training_loss(model: TiDHy, X: Tensor, training: TrainingConfig) -> Tensor:
     """Plain sum of the losses of `forward` and of the active regularisers: (B, T, D) → ()."""
     rhat, rbar, temp, r2_losses, _, _ = model(X)
-    return rhat + rbar + temp + r2_losses + penalty(model, training)
+    return rhat + rbar + temp + r2_losses + sum(penalties(model, training))
 
 
-def penalty(model: TiDHy, training: TrainingConfig) -> Tensor:
-    """Weighted sum of the active regularisers.
+def balanced_losses(model: TiDHy, X: Tensor, training: TrainingConfig) -> Tensor:
+    """The losses that `grad_norm` balances, each with the active regularisers.
 
-    The similarity of components, weighted by `cos_eta`, is always active: the sum of the magnitudes of the
-    cosines of all pairs of components, each pair once, divided by M; with `low_rank_temp` the pairs are those
-    of the R 2-vectors within each component.
+    The similarity of components belongs to the temporal loss alone, that of the hypernetwork's columns to the
+    last loss alone; the hypernetwork's L1 norm belongs to none. The original cannot train the R2 decoder: there
+    its loss is taken to be one more, treated like the others.
 
     Args:
       model: the model.
-      training: the weights of those that are not the model's own.
+      X: (B, T, D) batch.
+      training: the options.
 
     Returns:
-      The penalty ().
+      (3,) losses of r̂, of r̄ and of the temporal prediction; (4,) with that of the R2 decoder.
     """
-    c, temporal = model.config, model.temporal
-    decoder = model.get_parameter("spatial_decoder.0.weight")  # (out, R)
-    first = model.get_parameter("hypernet.0.weight")  # (H, Q)
-    total = c.cos_eta * _similarity(temporal) / c.mix_dim
-    if training.Lnuc_alpha:
-        total = total + training.Lnuc_alpha * torch.linalg.matrix_norm(_components(model), "nuc").sum()
-    if training.L0_alpha:
-        total = total + c.L1_alpha * torch.count_nonzero(temporal)
-    if c.L1_alpha:
-        total = total + c.L1_alpha * temporal.abs().sum()
-    if training.L1_alpha_W:
-        total = total + training.L1_alpha_W * model.get_parameter("hypernet.4.weight").abs().sum()
-    if training.L1_alpha_spat:
-        total = total + training.L1_alpha_spat * decoder.abs().sum()
-    if training.Orth_alpha_spat:
-        excess = decoder.T @ decoder - torch.eye(decoder.shape[1]).to(decoder)
-        total = total + training.Orth_alpha_spat * (excess**2).mean()
-    if training.Orth_alpha_r2:
-        total = total + training.Orth_alpha_r2 * _similarity(first.T) / c.r2_dim
-    return total
+    rhat, rbar, temp, r2_losses, _, _ = model(X)
+    cosine, first, _, others = penalties(model, training)
+    losses = [rhat, rbar, temp + cosine, *([r2_losses] if model.config.use_r2_decoder else [])]
+    losses[-1] = losses[-1] + first
+    return torch.stack(losses) + others
 
 
-def _similarity(vectors: Tensor) -> Tensor:
-    """Sum of |cosine| over all pairs of rows (..., n, k), each pair once."""
-    units = functional.normalize(vectors, dim=-1, eps=1e-8)
-    return torch.triu((units @ units.mT).abs(), diagonal=1).sum()
-
-
-def _components(model: TiDHy) -> Tensor:
-    """The matrices (M, R, R) that `temporal` stands for."""
-    c = model.config
-    slabs = model.temporal.reshape(c.mix_dim, c.r_dim, -1)
-    return slabs @ slabs.mT if c.low_rank_temp else slabs
+def _backward_balanced(model: TiDHy, balance: Balance, X: Tensor, training: TrainingConfig) -> Tensor:
+    """Fills the parameters' gradients, moves the balance on, and returns the weighted loss () before that."""
+    losses = balanced_losses(model, X, training)
+    loss = balance.weights.to(losses) @ losses.detach()
+    named = dict(model.named_parameters())
+    groups = [
+        [value for name, value in named.items() if name.split(".")[0] in group]
+        for group in balanced_groups(model.config, training)
+    ]
+    gradients = balance.gradients(losses, groups, list(named.values()))
+    for value, gradient in zip(named.values(), gradients, strict=True):
+        value.grad = gradient
+    return loss
 
 
 @torch.no_grad()

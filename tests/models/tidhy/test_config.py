@@ -22,9 +22,10 @@ def test_every_bad_value_is_named_at_once() -> None:
 
 def test_training_options_are_refused_too() -> None:
     with pytest.raises(ValueError) as refusal:
-        TrainingConfig(learning_rate_s=-1.0)
+        TrainingConfig(learning_rate_s=-1.0, grad_norm=1)  # pyright: ignore[reportArgumentType]  (the wrong type is the point)
     assert str(refusal.value) == (
         "TrainingConfig: these options cannot be used\n"
+        "  grad_norm: expected True or False, got 1\n"
         "  learning_rate_s: expected a finite number of at least 0, got -1.0"
     )
 
@@ -34,6 +35,17 @@ def test_an_unknown_option_is_named() -> None:
         ValueError, match=r"^TiDHyConfig: no option is called lr_q, r_dims; expected some of L1_alpha, "
     ):
         TiDHyConfig.from_mapping({"r_dims": 3, "lr_q": 1, "tol": 0.1})
+
+
+def test_what_training_cannot_use_is_refused() -> None:
+    with pytest.raises(ValueError) as refusal:
+        TiDHyConfig(lr_weights=-0.1, weight_decay=-1.0, clip_grad=-5.0)
+    assert str(refusal.value) == (
+        "TiDHyConfig: 3 options cannot be used\n"
+        "  lr_weights: expected a finite number of at least 0, got -0.1\n"
+        "  weight_decay: expected a finite number of at least 0, got -1.0\n"
+        "  clip_grad: expected a finite number of at least 0, got -5.0"
+    )
 
 
 @pytest.mark.parametrize(

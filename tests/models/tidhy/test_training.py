@@ -15,8 +15,8 @@ from flax import nnx, traverse_util
 import weight_bridge
 from models.tidhy import linen as tidhy_linen
 from models.tidhy import nnx as tidhy_nnx
+from models.tidhy import penalties_torch, training_jax, training_linen, training_nnx, training_torch
 from models.tidhy import torch as tidhy_torch
-from models.tidhy import training_jax, training_linen, training_nnx, training_torch
 from models.tidhy.config import TiDHyConfig
 from models.tidhy.training_config import TrainingConfig
 from tests.models.tidhy.weights import carried, linen_path, nnx_path
@@ -91,21 +91,20 @@ def test_the_cosine_term_is_the_sum_over_pairs_by_hand() -> None:
     model.temporal.data = torch.tensor(rows)
     pairs = [(i, j) for i in range(4) for j in range(i)]
     cosines = [abs(rows[i] @ rows[j]) / np.linalg.norm(rows[i]) / np.linalg.norm(rows[j]) for i, j in pairs]
-    found = training_torch.penalty(model, TrainingConfig()).detach()
-    np.testing.assert_allclose(found, 2.0 * sum(cosines) / 4, rtol=1e-12)
+    found = sum(penalties_torch.penalties(model, TrainingConfig()))
+    np.testing.assert_allclose(torch.as_tensor(found).detach(), 2.0 * sum(cosines) / 4, rtol=1e-12)
 
 
 def _torch_steps(model: tidhy_torch.TiDHy, training: TrainingConfig, batches: np.ndarray) -> list[float]:
-    steps = training_torch.optimiser(model, training)
-    halvings = training_torch.schedule(steps, training)
-    return [float(training_torch.training_step(model, steps, halvings, torch.from_numpy(X), training)) for X in batches]
+    updates = training_torch.optimiser(model, training)
+    return [float(training_torch.training_step(model, updates, torch.from_numpy(X), training)) for X in batches]
 
 
 def _nnx_steps(config: TiDHyConfig, training: TrainingConfig, state: Any, batches: np.ndarray) -> tuple[Any, Any]:
     model = weight_bridge.load(tidhy_nnx.TiDHy(config, rngs=nnx.Rngs(0)), state)
-    steps = training_nnx.optimiser(model, training)
+    updates = training_nnx.Optimiser(model, training)
     run = nnx.jit(partial(training_nnx.training_step, training=training))
-    losses = [float(run(model, steps, X)) for X in batches]
+    losses = [float(run(model, updates, X)) for X in batches]
     leaves = {"/".join(map(str, path)): np.asarray(leaf[...]) for path, leaf in nnx.to_flat_state(nnx.state(model))}
     return losses, {name: carried(name, leaves[nnx_path(name, value.ndim)]) for name, value in state.items()}
 
@@ -113,11 +112,11 @@ def _nnx_steps(config: TiDHyConfig, training: TrainingConfig, state: Any, batche
 def _linen_steps(config: TiDHyConfig, training: TrainingConfig, state: Any, batches: np.ndarray) -> tuple[Any, Any]:
     model = tidhy_linen.TiDHy(config)
     variables: Any = weight_bridge.convert(state, (model, (batches[0],)))
-    optimiser_state = training_jax.optimiser(config, training).init(variables["params"])
+    state_of_optimiser = training_linen.optimiser_state(model, variables, training)
     run = jax.jit(partial(training_linen.training_step, model, training=training))
     losses: list[float] = []
     for X in batches:
-        variables, optimiser_state, loss = run(variables, optimiser_state, X)
+        variables, state_of_optimiser, loss = run(variables, state_of_optimiser, X)
         losses.append(float(loss))
     leaves: Any = traverse_util.flatten_dict(variables, sep="/")
     return losses, {name: carried(name, leaves[linen_path(name, value.ndim)]) for name, value in state.items()}
