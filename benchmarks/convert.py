@@ -102,7 +102,8 @@ def build(folder: Path, size: float, dtype: str) -> Path:
         entries.append({"path": path, "shape": extents, "dtype": dtype})
         if sum(tensor.nbytes for tensor in shard.values()) > SHARD:
             flush()
-    flush()
+    if shard:
+        flush()
     (source / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
     (folder / "structure.json").write_text(json.dumps(entries))
     return source

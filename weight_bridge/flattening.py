@@ -18,7 +18,6 @@ from weight_bridge.axes import Regroup
 from weight_bridge.conventions import Draft
 from weight_bridge.conventions.linear import IN_OUT_KINDS
 from weight_bridge.pairing import Match, Question
-from weight_bridge.structure import Layer
 from weight_bridge.transforms import Identity, chain
 from weight_bridge.units import Unit
 
@@ -71,11 +70,11 @@ def undeclared(
         if not _is_linear(found):
             continue
         if near := _flattened(found, convolutions, known, order):
-            questions.append(_question(found, near, _inputs(found.source), _channels(near.source), _FLATTENED))
+            questions.append(_question(found, near, _inputs(found.source), _channels(near), _FLATTENED))
         if near := _unflattened(found, convolutions, known, order):
             between = [other for other in known if _normalizes(other, found, near, order)]
             for asked in (found, *between):
-                channels = _channels_taken(near.source)
+                channels = _channels_taken(near)
                 questions.append(_question(asked, near, _outputs(found.source), channels, _UNFLATTENED))
     declared = {id(found.source) for found in paired}
     return [question for question in questions if id(question.source) not in declared]
@@ -153,7 +152,7 @@ def _flattened(found: Match, convolutions: Sequence[Match], known: Sequence[Matc
     behind = [other for other in convolutions if not order.told or order.before(other, found)]
     behind = sorted(behind, key=order.of)[-1:] if order.told else behind
     width = _inputs(found.source)
-    near = next((o for o in behind if _channels(o.source) < width and width % _channels(o.source) == 0), None)
+    near = next((o for o in behind if _channels(o) < width and width % _channels(o) == 0), None)
     made = near is not None and any(_makes(other, found, order) for other in known if other is not found)
     return None if made else near
 
@@ -165,7 +164,7 @@ def _unflattened(found: Match, convolutions: Sequence[Match], known: Sequence[Ma
     else:
         ahead = [other for other in convolutions if _starts_below(other, found, convolutions)]
     width = _outputs(found.source)
-    near = next((other for other in ahead if _makes_image(width, _channels_taken(other.source))), None)
+    near = next((other for other in ahead if _makes_image(width, _channels_taken(other))), None)
     taken = near is not None and any(_takes(other, found, order) for other in known if other is not found)
     return None if taken else near
 
@@ -177,9 +176,9 @@ def _makes_image(width: int, channels: int) -> bool:
 def _starts_below(convolution: Match, linear: Match, convolutions: Sequence[Match]) -> bool:
     """Whether a convolution lies in the module that holds a linear layer, and no other one there makes its inputs."""
     home = linear.source.tokens[:-1]
-    channels = _channels_taken(convolution.source)
+    channels = _channels_taken(convolution)
     beside = [other for other in convolutions if other.source.tokens[: len(home)] == home]
-    fed = any(_channels(other.source) == channels for other in beside if other is not convolution)
+    fed = any(_channels(other) == channels for other in beside if other is not convolution)
     return convolution in beside and not fed and channels > _IMAGE_CHANNELS
 
 
@@ -189,7 +188,7 @@ def _takes(other: Match, found: Match, order: _Order) -> bool:
     if _is_linear(other):
         takes = width in {_inputs(unit), 2 * _inputs(unit)}
     elif _rank(other) > 2 and unit.family is None:
-        takes = width == _channels_taken(unit)
+        takes = width == _channels_taken(other)
     else:
         takes = unit.family is not None and any(width in member.spec.shape for member in unit.members.values())
     return takes and (_block(unit, found.source) or order.before(found, other))
@@ -232,7 +231,7 @@ def _makes(other: Match, found: Match, order: _Order) -> bool:
     if _rank(other) < 2 or "weight" not in unit.members:
         return unit.family is not None and any(width == member.spec.shape[-1] for member in unit.members.values())
     shape = unit.main.spec.shape
-    widths = {_channels(unit)} if len(shape) > 2 else set(shape if not _is_linear(other) else {_outputs(unit)})
+    widths = {_channels(other)} if len(shape) > 2 else set(shape if not _is_linear(other) else {_outputs(unit)})
     if width not in widths and 2 * width not in widths:
         return False
     return _block(unit, found.source) or order.before(other, found)
@@ -262,19 +261,22 @@ def _outputs(unit: Unit) -> int:
     return unit.main.spec.shape[1 if _stores_inputs_first(unit) else 0]
 
 
-def _channels(unit: Unit) -> int:
+def _channels(found: Match) -> int:
     """Channels that a convolution gives: its biases', else its kernel's first axis, the second of a transposed one."""
+    unit = found.source
     if "bias" in unit.members:
         return max(1, math.prod(unit.members["bias"].spec.shape))
-    layer: Layer | None = unit.layer
-    return unit.main.spec.shape[int(layer is not None and "ConvTranspose" in layer.kind)]
+    return unit.main.spec.shape[int(_transposed(found))]
 
 
-def _channels_taken(unit: Unit) -> int:
-    """Channels that a convolution takes."""
-    layer: Layer | None = unit.layer
+def _channels_taken(found: Match) -> int:
+    """Channels that a convolution takes: its kernel's other axis, once for each group."""
+    unit = found.source
+    groups = unit.layer.options.get("groups") if unit.layer is not None else None
     first, second = unit.main.spec.shape[:2]
-    if layer is not None:
-        groups = layer.options.get("groups")
-        return first if "ConvTranspose" in layer.kind else second * (groups if isinstance(groups, int) else 1)
-    return first if "bias" in unit.members and first != _channels(unit) else second
+    return first if _transposed(found) else second * (groups if isinstance(groups, int) else 1)
+
+
+def _transposed(found: Match) -> bool:
+    layers = [unit.layer.kind for unit in (found.source, found.target) if unit.layer is not None]
+    return any("Transpose" in kind for kind in layers)

@@ -171,7 +171,7 @@ class TorchDecoder(torch.nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.fc, self.norm = torch.nn.Linear(11, 7 * 4 * 5), torch.nn.BatchNorm1d(7 * 4 * 5)
-        self.conv = torch.nn.Conv2d(7, 3, 2)
+        self.conv = torch.nn.ConvTranspose2d(7, 3, 2, bias=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.conv(self.norm(self.fc(x)).unflatten(1, (7, 4, 5)))
@@ -182,7 +182,7 @@ class NnxDecoder(nnx.Module):
         options: dict[str, Any] = {"rngs": nnx.Rngs(0), "param_dtype": jnp.float64}
         self.fc = nnx.Linear(11, 140, **options)
         self.norm = nnx.BatchNorm(140, use_running_average=True, epsilon=1e-5, **options)
-        self.conv = nnx.Conv(7, 3, (2, 2), padding="VALID", **options)
+        self.conv = nnx.ConvTranspose(7, 3, (2, 2), padding="VALID", use_bias=False, **options)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         return self.conv(self.norm(self.fc(x)).reshape(len(x), 4, 5, 7))
@@ -197,6 +197,8 @@ def test_a_declaration_turns_outputs_and_the_numbers_agree() -> None:
         wrong = parity.compare(TorchDecoder(), NnxDecoder(), x, layout=layout)
         with pytest.raises(PlanError) as refused:
             plan(TorchDecoder().state_dict(), NnxDecoder, source=TorchDecoder, mapping=loads(layers[0]))
+        with pytest.raises(PlanError, match="its 140 outputs may be 7 channels of conv × 20 places"):
+            plan(TorchDecoder().state_dict(), NnxDecoder)
     assert right.ok, right
     assert not wrong.ok
     assert refused.value.problems == (ahead("norm", [140]),)
