@@ -18,7 +18,7 @@ from parity.formats import UNIT_ROUNDOFF, Precision
 from parity.pair import Mode
 from parity.record import Arrays
 from parity.report import Divergence, ModuleError
-from parity.tolerance import MODULE_BOUND, REFERENCE_FACTOR, ROUNDINGS, TRIFLE
+from parity.tolerance import HIDDEN, MODULE_BOUND, REFERENCE_FACTOR, ROUNDINGS, TRIFLE
 from parity.trace import Trace
 from parity.twins import Twin, twins, worst
 
@@ -141,7 +141,8 @@ def _forward(traced: Traced, check: str) -> Located:
     def own(twin: Twin) -> float:
         return 0.0 if twin.own > MODULE_BOUND and _contradicted(twin, traced.root) else twin.own
 
-    twin = _deepest(traced.root, own, lambda t: _limit(traced, t) if t.fit == "whole" else MODULE_BOUND)
+    limit: Callable[[Twin], float] = lambda t: _limit(traced, t) if t.fit == "whole" else MODULE_BOUND  # noqa: E731  # one expression
+    twin = _deepest(traced.root, own, limit, _hidden(traced))
     wrong = twin.own > _limit(traced, twin)
     depth = tuple(
         ModuleError(t.reference.name, t.candidate.name, t.own, t.carried)
@@ -167,7 +168,7 @@ def _backward(traced: Traced, check: str) -> Located:
             found[order] = expected, observed, worst(expected, observed, traced.precision)
         return found[order]
 
-    twin = _deepest(traced.root, lambda t: compared(t)[2], lambda t: _limit(traced, t))
+    twin = _deepest(traced.root, lambda t: compared(t)[2], lambda t: _limit(traced, t), _hidden(traced))
     expected, observed, error = compared(twin)
     depth = tuple(
         ModuleError(t.reference.name, t.candidate.name, found[t.reference.order][2], t.carried)
@@ -225,21 +226,30 @@ def _named(plan: weight_bridge.Plan, leaves: Arrays) -> dict[str, np.ndarray]:
     return named
 
 
-def _deepest(twin: Twin, error: Callable[[Twin], float], limit: Callable[[Twin], float]) -> Twin:
+def _deepest(twin: Twin, error: Callable[[Twin], float], limit: Callable[[Twin], float], hidden: float = 0.0) -> Twin:
     """The first wrong pair, in the reference's order, that has no wrong pair inside and is no mere trifle.
 
     Where one module errs a thousand times as much as another, the other is a rounding that the candidate makes on
-    purpose, such as a layer that computes in float32.
+    purpose, such as a layer that computes in float32; and so is what errs by no more than such a rounding, beside one
+    that errs by more.
     """
 
     def innermost(outer: Twin) -> list[Twin]:
-        wrong = [child for child in outer.children if error(child) > limit(child)]
+        least = hidden if error(outer) > hidden else 0.0
+        wrong = [child for child in outer.children if error(child) > max(limit(child), least)]
         whole = [found for child in wrong if child.fit == "whole" for found in innermost(child)]
         return whole or [child for child in wrong if child.fit != "whole"][:1] or [outer]
 
     found = innermost(twin)
     largest = max(error(one) for one in found)
     return next(one for one in found if error(one) >= TRIFLE * largest)
+
+
+def _hidden(traced: Traced) -> float:
+    """The largest error of a narrower format that the candidate was found to use inside a float64 run; 0 for none."""
+    if traced.precision != "float64":
+        return 0.0
+    return HIDDEN.get(traced.trial.audits(traced.mode, "float64")[1].coarsest or "", 0.0)
 
 
 def _around(outer: Twin, twin: Twin) -> Twin:

@@ -88,6 +88,11 @@ class Divergence:
     error: float = np.nan
     pattern: str = ""
 
+    @property
+    def role(self) -> str:
+        """How the module stands to the error, in words."""
+        return "introduced by" if self.introduced else "first seen at"
+
 
 @dataclass(frozen=True)
 class ModuleError:
@@ -159,6 +164,12 @@ class Report:
     def ok(self) -> bool:
         """Whether every check passed."""
         return all(result.ok for result in self.results)
+
+    @property
+    def unexplained(self) -> str:
+        """What stands in the place of a cause where there is none: that, and how the error looks."""
+        pattern = self.divergence.pattern if self.divergence is not None else ""
+        return "; ".join(filter(None, ("no known cause reproduces the candidate's numbers", pattern)))
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain data."""

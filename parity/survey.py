@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from parity._errors import ParityError, ReferenceRefuses, StructureMismatch
@@ -11,7 +11,7 @@ from parity.checks import Check, named
 from parity.explore import Case
 from parity.formats import Precision
 from parity.judgement import Finding, Judgement, Note, told
-from parity.pair import Pair
+from parity.pair import Mode, Pair
 from parity.refusals import unmatched
 from parity.report import Report, Result
 from parity.tolerance import ENOUGH_EXAMPLES, Override
@@ -57,9 +57,23 @@ def examine(trial: Trial, checks: Sequence[Check], overrides: tuple[Override, ..
     for check in able:
         judgements, remarks, problem = _found(check, trial, overrides)
         worst.append(Worst.of(check.name, judgements) if problem is None else Worst.broken(check.name, problem))
-        notes += remarks
+        notes += [*remarks, *_formats(trial, judgements)]
         needed += [j.bound.override for j in judgements if j.bound.override is not None and j.needed_override]
     return Examination(tuple(worst), tuple(notes), tuple(dict.fromkeys(needed)))
+
+
+def _formats(trial: Trial, judgements: Sequence[Judgement]) -> Iterator[Note]:
+    """Where a narrower format was found that a judgement let pass."""
+    passed = {j.mode for j in judgements if j.ok and j.verdict == "precision mode"}
+    modes: list[Mode] = [mode for mode in trial.session.modes if mode in passed]
+    for mode in modes:
+        sides = zip(("reference", "candidate"), trial.audits(mode), strict=True)
+        for side, narrowings in ((side, audit.narrowings) for side, audit in sides if audit.narrowings):
+            first = next((found for found in narrowings if found.where), narrowings[0])
+            more = f", and at {len(narrowings) - 1} more places" if narrowings[1:] else ""
+            yield Note(
+                f"precision mode: the {side} leaves the float64 run, {first}{more}; the check `dtypes` fails that"
+            )
 
 
 def _found(

@@ -31,6 +31,9 @@ EXACT = frozenset(
 )
 """Primitives that move or choose numbers; running them in a narrow format loses nothing more."""
 
+LAYERS, FRAMES = "/flax/", 16
+"""A file of Flax's, and how far out from an operation its caller is looked for."""
+
 RANDOM = frozenset(
     {"_bernoulli", "_uniform", "_normal", "_normal_real", "_truncated_normal", "_gumbel", "_exponential"}
     | {"_randint", "_shuffle", "_gamma"}
@@ -60,9 +63,15 @@ def audit(
         if name in FAMILY_OF:
             families.setdefault(FAMILY_OF[name], set()).update(formats)
         if narrow := _narrowed(equation, formats, precision):
-            where = source_info_util.summarize(equation.source_info)
+            where = _place(equation.source_info)
             found.add(Narrowing(narrow, "conversion" if name == "convert_element_type" else name, where))
     return Audit(tuple(sorted(n for n in found if n is not None)), {k: frozenset(v) for k, v in families.items()})
+
+
+def _place(source: Any) -> str:
+    """The innermost line of the model's own code, or of Flax's layers where the model is one."""
+    frames = source_info_util.summarize(source, num_frames=FRAMES).split("\n")
+    return next((frame for frame in reversed(frames) if LAYERS not in frame), frames[-1])
 
 
 def _of_constant(value: np.ndarray) -> Narrowing | None:

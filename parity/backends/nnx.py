@@ -70,7 +70,20 @@ class NnxProgram(JaxProgram):
         fresh = [(path, variable.replace(variable.get_value())) for path, variable in self._random.items()]
         model = nnx.merge(self._graph, nnx.from_flat_state([*flat, *fresh]))
         (model.train if train else model.eval)()
+        _start_in_format(model, leaves)
         return model
+
+
+def _start_in_format(model: nnx.Module, leaves: Leaves) -> None:
+    """Lets recurrent cells make their first state in the format of the weights.
+
+    Flax makes it in `param_dtype`, float32 unless told otherwise, and refuses to scan where the weights have been
+    given another format.
+    """
+    formats = [leaf.dtype for leaf in leaves.values() if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    for _, module in nnx.iter_modules(model) if formats else ():
+        if isinstance(module, nnx.RNNCellBase) and getattr(module, "param_dtype", None) == jnp.float32:
+            setattr(module, "param_dtype", formats[0])  # noqa: B010  # the base class does not declare it
 
 
 def _concrete(variable: Any) -> Any:

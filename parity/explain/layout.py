@@ -25,6 +25,7 @@ def reshaping(op: Op) -> Iterator[Hypothesis]:
         start, stop, place = merged
         if stop - start > 2:
             yield at(op, "flatten-nhwc-order", lambda o: _rolled(o, start, stop), "the channel is flattened last")
+            yield from _orders(op, start, stop)
         yield at(op, "head-merge-no-transpose", lambda o: _swapped_merge(o, start, stop), "merged in the other order")
         del place
     split = _merged(tuple(y.shape), tuple(x.shape))
@@ -75,6 +76,27 @@ def _resplit(op: Op, start: int, order: tuple[int, ...]) -> Tensor:
     sizes[start : start + len(order)] = [y.shape[start + i] for i in order]
     axes[start : start + len(order)] = [start + order.index(i) for i in range(len(order))]
     return op.args[0].reshape(sizes).permute(axes)
+
+
+MOST_ORDERS = 23
+"""Other orders of flattened axes that are tried."""
+
+
+def _orders(op: Op, start: int, stop: int) -> Iterator[Hypothesis]:
+    """Axes that are flattened in yet another order."""
+    axes = tuple(range(start, stop))
+    named = (axes, (*axes[1:], axes[0])) if len(axes) > 2 else (axes,)
+    others = itertools.islice((order for order in itertools.permutations(axes) if order not in named), MOST_ORDERS)
+    for order in others:
+        detail = f"axes {', '.join(map(str, axes))} are flattened in the order {', '.join(map(str, order))}"
+        yield at(op, "flatten-order", lambda o, p=order: _flattened(o, p), detail)
+
+
+def _flattened(op: Op, order: tuple[int, ...]) -> Tensor:
+    """The same shape, from axes in another order."""
+    x: Tensor = op.args[0]
+    axes = (*range(min(order)), *order, *range(max(order) + 1, x.ndim))
+    return x.permute(axes).reshape(op.again().shape)
 
 
 def transposing(op: Op) -> Iterator[Hypothesis]:
@@ -204,7 +226,37 @@ def reducing(op: Op) -> Iterator[Hypothesis]:
         count = x.numel() / max(y.numel(), 1)
         scale = count if op.name == "mean" else 1 / count
         detail = "sum in place of mean" if op.name == "mean" else "mean in place of sum"
-        yield at(op, "loss-sum-vs-mean", lambda o: o.again() * scale, detail)
+        cause = "reduction-sum-vs-mean" if op.given.get("keepdim") else "loss-sum-vs-mean"
+        yield at(op, cause, lambda o: o.again() * scale, detail)
+
+
+def taking(op: Op) -> Iterator[Hypothesis]:
+    """One place along an axis, or a stretch of it, taken from elsewhere."""
+    index = op.args[1] if isinstance(op.args[1], tuple) else (op.args[1],)
+    if not all(type(part) is int or isinstance(part, slice) for part in index):
+        return
+    for axis, part in enumerate(index):
+        size = op.args[0].shape[axis]
+        if type(part) is int:
+            for other in {0, size - 1} - {part % size}:
+                elsewhere = _with(index, axis, other)
+                detail = f"index {other} of axis {axis} in place of {part}"
+                yield at(op, "index-differs", lambda o, i=elsewhere: o.args[0][i], detail)
+            everything = _with(index, axis, slice(None))
+            kept = sum(isinstance(before, slice) for before in index[:axis])
+            detail = f"the mean over axis {axis} in place of index {part}"
+            yield at(op, "index-differs", lambda o, i=everything, a=kept: o.args[0][i].mean(a), detail)
+        elif part.step is None and part != slice(None):
+            start, stop, _ = part.indices(size)
+            for step in (1, -1):
+                if start + step >= 0 and stop + step <= size:
+                    moved = _with(index, axis, slice(start + step, stop + step))
+                    detail = f"axis {axis} from {start + step} in place of {start}"
+                    yield at(op, "slice-offset", lambda o, i=moved: o.args[0][i], detail)
+
+
+def _with(index: tuple[Any, ...], place: int, part: Any) -> tuple[Any, ...]:
+    return (*index[:place], part, *index[place + 1 :])
 
 
 def _merged(long: tuple[int, ...], short: tuple[int, ...]) -> tuple[int, int, int] | None:
@@ -287,6 +339,7 @@ _BY_OP: dict[str, Callable[[Op], Iterator[Hypothesis]]] = {
     **dict.fromkeys(("cat", "concat", "stack"), joining),
     **dict.fromkeys(("repeat", "tile", "repeat_interleave"), repeating),
     **dict.fromkeys(("pixel_shuffle", "pixel_unshuffle"), shuffling),
+    "getitem": taking,
     "unfold": patches,
     "channel_shuffle": channel_shuffle,
     **dict.fromkeys(_REDUCTIONS, reducing),

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import combinations
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from parity.backends.torch_rewrite import Op
+from parity.explain.scene import Scene
 from parity.explain.suspect import Family, Hypothesis, Setting, at, dialled
 from parity.noise import stretched
 
@@ -91,6 +93,18 @@ def _numbers(own: tuple[int, ...], shape: tuple[int, ...]) -> Tensor:
     return torch.from_numpy(stretched(drawn.numpy(), shape))
 
 
+def in_eval(scene: Scene) -> Iterator[Hypothesis]:
+    """Dropout that goes on in evaluation mode, where the reference draws nothing that the candidate could share."""
+    for op in scene.suspected:
+        y, p = scene.observed.get("output"), float(op.given.get("p", 0.5))
+        if not op.name.endswith("dropout") or op.given.get("training", True) or y is None or not 0 < p < 1:
+            continue
+        if y.shape == tuple(op.args[0].shape) and 0 < np.count_nonzero(y) < y.size:
+            kept = torch.from_numpy(y != 0)
+            detail = f"dropout in evaluation mode: each element is 0 or 1 / (1 - {p:g}) times the reference's"
+            yield at(op, "dropout-in-eval", lambda o, k=kept, r=p: o.args[0] * k / (1 - r), detail)
+
+
 FAMILY = Family(
     "noise",
     {
@@ -99,4 +113,5 @@ FAMILY = Family(
         ),
         "bernoulli": bernoulli,
     },
+    in_eval,
 )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from parity.backends.torch_rewrite import Op
+from parity.explain.scene import Scene
 from parity.explain.suspect import Family, Hypothesis, at, changed, dialled
 
 EPSILONS = (1e-5, 1e-6, 1e-3, 1e-8, 1e-12, 1e-4, 1e-7, 1.1920928955078125e-07, 0.0)
@@ -167,6 +169,35 @@ def spread(op: Op) -> Iterator[Hypothesis]:
     yield at(op, "std-ddof", recomputed, f"variance over {'N - 1' if other else 'N'}")
 
 
+def by_hand(scene: Scene) -> Iterator[Hypothesis]:
+    """The epsilon of a root that somebody wrote out, on its other side."""
+    made = {id(op.result): op for op in scene.suspected if isinstance(op.result, Tensor)}
+    for op in scene.suspected:
+        inner = next((made[id(arg)] for arg in op.args[:2] if id(arg) in made), None)
+        names = (inner.name if inner is not None else "", op.name)
+        adding = {("add", "rsqrt"): inner, ("add", "sqrt"): inner, ("sqrt", "add"): op, ("std", "add"): op}.get(names)
+        eps = (
+            next((value for value in adding.args[:2] if isinstance(value, float)), None) if adding is not None else None
+        )
+        if inner is None or eps is None:
+            continue
+        if adding is inner:
+            yield at(op, "norm-eps-outside-sqrt", partial(_outside, eps=eps), f"{eps:g} is added outside the root")
+        else:
+            root = partial(_inside, root=inner.result, eps=eps)
+            yield at(op, "norm-eps-inside-sqrt", root, f"{eps:g} is added inside the root")
+
+
+def _inside(op: Op, *, root: Tensor, eps: float) -> Tensor:
+    del op
+    return (root**2 + eps).sqrt()
+
+
+def _outside(op: Op, *, eps: float) -> Tensor:
+    root = (op.args[0] - eps).clamp(min=0).sqrt() + eps
+    return 1 / root if op.name == "rsqrt" else root
+
+
 def _epsilon_cause(name: str, value: float) -> str:
     """The row of the catalogue for an epsilon of a kind of norm."""
     named = {"group_norm": "gn-eps-default", "rms_norm": "rms-eps-default"}
@@ -242,4 +273,5 @@ FAMILY = Family(
         "normalize": unit_length,
         **dict.fromkeys(("var", "std", "var_mean", "std_mean"), spread),
     },
+    by_hand,
 )

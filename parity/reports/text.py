@@ -24,7 +24,9 @@ def render(report: Report) -> str:
     lines += [_row(result) for result in report.results]
     if report.divergence is not None:
         lines.append(f"  where      {_where(report.divergence)}")
-        lines += [f"  why        {_why(cause)}" for cause in report.causes[:SHOWN_CAUSES]] or [_unexplained(report)]
+        lines += [f"  why        {_why(cause)}" for cause in report.causes[:SHOWN_CAUSES]] or [
+            f"  why        {report.unexplained}"
+        ]
     if not report.ok:
         lines += [f"  example    {report.example}"] if report.example else []
         lines += [f"  reproduce  {report.reproduce}"] if report.reproduce else []
@@ -64,15 +66,8 @@ def _at(result: Result) -> str:
 
 def _where(divergence: Divergence) -> str:
     """The first diverging module of both sides."""
-    role = "introduced by" if divergence.introduced else "first seen at"
     name, path = divergence.reference or "the whole model", divergence.candidate or "the whole model"
-    return f"{role} {name} (candidate: {path})"
-
-
-def _unexplained(report: Report) -> str:
-    """What stands in the place of a cause: how the error looks."""
-    pattern = report.divergence.pattern if report.divergence else ""
-    return f"  why        no known cause reproduces the candidate's numbers{f'; {pattern}' if pattern else ''}"
+    return f"{divergence.role} {name} (candidate: {path})"
 
 
 def _why(cause: Cause) -> str:
