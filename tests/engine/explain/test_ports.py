@@ -131,7 +131,7 @@ class RootMeanSquare(nnx.Module):
 TABLE: dict[str, tuple[Callable[[], nn.Module], Callable[[], Any], np.ndarray, str, str]] = {
     "GELU with tanh": (TorchLanguage, lambda: Language(tanh=True), IDS, "gelu-tanh-default", "blocks.0"),
     "no sqrt(d)": (TorchLanguage, lambda: Language(scale=1.0), IDS, "embedding-scale", ""),
-    "positions from one": (TorchLanguage, lambda: Language(offset=1), IDS, "slice-offset", ""),
+    "positions from one": (TorchLanguage, lambda: Language(offset=1), IDS, "position-offset", ""),
     "dropout in evaluation": (TorchLanguage, lambda: Language(drops=True), IDS, "dropout-in-eval", "blocks.0.drop"),
     "mean of the steps": (TorchRecurrent, lambda: Recurrent(lambda y: y.mean(1)), normal(3, 4, 5), "index-differs", ""),
     "width before height": (TorchImage, Image, normal(3, 2, 4, 5), "flatten-order", ""),
