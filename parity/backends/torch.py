@@ -41,7 +41,7 @@ class TorchProgram:
         self.model = model
         self.call = call
         self._at: dict[str, torch.nn.Module] = {}
-        self._quiet: set[bool] = set()
+        self._quiet: set[tuple[bool, tuple[torch.Size, ...]]] = set()
 
     def state(self) -> dict[str, np.ndarray]:
         """Names and values of `state_dict()`, in its order."""
@@ -80,7 +80,7 @@ class TorchProgram:
         with isolated(DTYPES[precision], seed):
             arguments = [to_torch(value, DTYPES[precision]) for value in inputs]
             floating = {f"input[{i}]": a.requires_grad_() for i, a in enumerate(arguments) if a.is_floating_point()}
-            with self._drawing(train, seed) as made:
+            with self._drawing(train, arguments, seed) as made:
                 result = self.call.of(module)(*(a.clone() if a.requires_grad else a for a in arguments))
             outputs = {name: torch.as_tensor(leaf) for name, leaf in structure.leaves(self.call.select(result))}
             parameters = {n: p for n, p in module.named_parameters() if p.requires_grad and p.is_floating_point()}
@@ -95,15 +95,16 @@ class TorchProgram:
         )
 
     @contextmanager
-    def _drawing(self, train: bool, seed: int) -> Generator[list[Draw]]:
-        """Gives every draw its numbers and lists them; a mode in which nothing was ever drawn is not watched again."""
-        if train in self._quiet:
+    def _drawing(self, train: bool, arguments: list[torch.Tensor], seed: int) -> Generator[list[Draw]]:
+        """Gives every draw its numbers and lists them; a mode and sizes that drew nothing are not watched again."""
+        kind = train, tuple(argument.shape for argument in arguments)
+        if kind in self._quiet:
             yield []
             return
         with Recorder(seed) as recorder:
             yield recorder.draws
         if not recorder.draws:
-            self._quiet.add(train)
+            self._quiet.add(kind)
 
 
 def vector_jacobian(

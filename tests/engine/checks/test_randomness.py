@@ -25,6 +25,15 @@ def test_right_port_passes_with_dropout_active() -> None:
         assert found.leaves > 0
 
 
+def test_an_empty_batch_that_draws_nothing_leaves_later_calls_as_they_were() -> None:
+    trial = tried(Dropping(), DroppingPort(), modes=("train",))
+    assert result("sizes", trial).ok
+    assert not trial.fed((inputs(11, 5)[:0],)).reference("train").draws
+    again = trial.session.trial(trial.example, "float64")
+    assert len(again.reference("train").draws) == 2
+    assert result("forward", again).ok
+
+
 @pytest.mark.parametrize(
     ("port", "problem"),
     [
