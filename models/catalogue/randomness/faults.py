@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     from jax import Array
 
 
-def _unscaled(original: Any, x: Array, **options: Any) -> Array:
+def unscaled(original: Any, x: Array, **options: Any) -> Array:
+    """What is kept, not scaled up."""
     drop = original.__self__
     found = original(x, **options)
     return found if drop.deterministic else found * (1 - drop.rate)
 
 
-def _same_key(original: Any, x: Array) -> Array:
+def same_key(original: Any, x: Array) -> Array:
     """Draws with a key that was fixed when the model was built."""
     drop = original.__self__
     if drop.deterministic:
@@ -49,7 +50,7 @@ FAULTS = family(
     ),
     at(
         *(DROPPED, "second", "dropout-no-rescale", "what is kept is not scaled up"),
-        around("__call__", _unscaled),
+        around("__call__", unscaled),
     ),
     at(
         *(DROPPED, "", "dropout-key-reuse", "one key for both layers"),
@@ -58,7 +59,7 @@ FAULTS = family(
     ),
     at(
         *(DROPPED, "first", "dropout-key-frozen", "a key that is a constant: the same mask at each step"),
-        around("__call__", _same_key),
+        around("__call__", same_key),
         checks=("randomness", "forward"),
     ),
     at(

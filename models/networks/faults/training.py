@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
+from models.catalogue.randomness.faults import same_key, unscaled
 from models.networks.faults import pairs
 from models.networks.faults.placing import put
 from models.networks.jax import get_optimizer
@@ -22,19 +23,6 @@ if TYPE_CHECKING:
 
 _ANY = {fault.id.removeprefix("any-"): fault for fault in GENERIC}
 _FIRST, _LAST = "dense/0/dropout", "dense/1/dropout"
-
-
-def _unscaled(original: Any, x: Array, **options: Any) -> Array:
-    drop = original.__self__
-    found = original(x, **options)
-    return found if drop.deterministic else found * (1 - drop.rate)
-
-
-def _same_key(original: Any, x: Array) -> Array:
-    """Draws with a key that was fixed when the model was built."""
-    drop = original.__self__
-    keep = jax.random.bernoulli(jax.random.key(0), 1 - drop.rate, x.shape)
-    return x if drop.deterministic else jnp.where(keep, x / (1 - drop.rate), 0)
 
 
 def _one_stream(dense: Any) -> Undo:
@@ -89,10 +77,10 @@ FAULTS = family(
         *(pairs.DROPPED, _FIRST, "dropout-keep-vs-drop", "the rate read as the probability to keep"),
         _ANY["dropout-keep-vs-drop"].edit,
     ),
-    put(*(pairs.DROPPED, _FIRST, "dropout-no-rescale", "what is kept is not scaled up"), around("__call__", _unscaled)),
+    put(*(pairs.DROPPED, _FIRST, "dropout-no-rescale", "what is kept is not scaled up"), around("__call__", unscaled)),
     put(
         *(pairs.DROPPED, _FIRST, "dropout-key-frozen", "a key that is a constant: the same mask at each step"),
-        around("__call__", _same_key),
+        around("__call__", same_key),
         checks=("randomness", "forward"),
     ),
     put(
