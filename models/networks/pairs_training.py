@@ -51,9 +51,8 @@ def _autoencoder_nnx(_: None) -> Any:
 
 
 def _trained(module: str, arguments: dict[str, Any], *shapes: tuple[int, ...]) -> parity.Pair:
-    return claim(
-        f"{module} in training", st.just(Recipe(module, arguments, shapes)), modes=("train",), checks=("trajectory",)
-    )
+    recipe = Recipe(module, arguments, shapes)
+    return claim(f"{module} in training", st.just(recipe), modes=("train",), checks=("randomness", "trajectory"))
 
 
 UNET = _trained("ConditionalUnet2d", {"feature_dim": 3, "obs_shape": OBS_SHAPE, "cfg": _UNET}, (3, *OBS_SHAPE), (3, 3))
@@ -64,7 +63,7 @@ AUTOENCODER = parity.Pair(
     candidates={"nnx": _autoencoder_nnx},
     inputs=lambda _: st.just((parity.real(4, *OBS_SHAPE),)),
     modes=("train",),
-    checks=("trajectory",),
+    checks=("randomness", "trajectory"),
 )
 
 

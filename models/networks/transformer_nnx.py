@@ -65,15 +65,25 @@ class TransformerEncoder(nnx.Module):
     Args:
         prototype: The layer to copy.
         num_layers: Number of copies.
+        rngs: Streams, for the dropout alone.
     """
 
-    def __init__(self, prototype: TransformerEncoderLayer, num_layers: int) -> None:
-        self.layers = nnx.List([nnx.clone(prototype) for _ in range(num_layers)])
+    def __init__(self, prototype: TransformerEncoderLayer, num_layers: int, *, rngs: nnx.Rngs) -> None:
+        self.layers = nnx.List([_copied(prototype, rngs) for _ in range(num_layers)])
 
     def __call__(self, x: Float[Array, "B L D"]) -> Float[Array, "B L D"]:
         for layer in self.layers:
             x = layer(x)
         return x
+
+
+def _copied(prototype: TransformerEncoderLayer, rngs: nnx.Rngs) -> TransformerEncoderLayer:
+    """The same weights; a plain copy would also drop the same elements as the prototype's other copies."""
+    layer = nnx.clone(prototype)
+    for _, part in nnx.iter_modules(layer):
+        if isinstance(part, nnx.Dropout):
+            part.rngs = rngs.dropout.fork()
+    return layer
 
 
 class TransformerLayer(nnx.Module):
@@ -111,7 +121,7 @@ class TransformerLayer(nnx.Module):
             ]
         )
         self.transformer_layer = TransformerEncoderLayer(cfg, rngs=rngs)
-        self.transformer = TransformerEncoder(self.transformer_layer, cfg.n_layers)
+        self.transformer = TransformerEncoder(self.transformer_layer, cfg.n_layers, rngs=rngs)
 
     def __call__(self, x: Float[Array, "B L input_dim"]) -> Float[Array, "B L output_dim"]:
         return self.out_proj(self.transformer(self.in_proj(x)))

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from parity.noise import Draw, Request, match, oriented
 
 Numbers = tuple[Any, ...]
+Fill = Callable[[tuple[int, ...]], Any]
 Transform = Callable[[Any, Mapping[str, Any]], Any]
 
 
@@ -26,12 +27,12 @@ class Replay:
     Attributes:
       requests: what was asked for and which of the reference's draws answered, in order.
       keys: the key of every draw, as it was passed.
-      salt: folded into the key of a draw that nothing of the reference answers; None leaves the key as it is.
+      fill: shape → uniform numbers of a draw that none of the reference's answers; None leaves it to JAX.
     """
 
-    def __init__(self, recorded: tuple[Draw, ...], numbers: Numbers, salt: int | None = None) -> None:
+    def __init__(self, recorded: tuple[Draw, ...], numbers: Numbers, fill: Fill | None = None) -> None:
         self._recorded, self._numbers = recorded, numbers
-        self.salt = salt
+        self.fill = fill
         self.requests: list[Request] = []
         self.keys: list[Any] = []
 
@@ -91,11 +92,9 @@ def _answer(replay: Replay, name: str, original: Callable[..., Any], *args: Any,
     kind, shape_of, transform = SHAPES[name]
     chance = given.get("p") if isinstance(given.get("p"), float) else None
     numbers = replay.take(Draw(kind, shape_of(given), chance), given["key"])
-    if numbers is not None:
-        return transform(numbers, given)
-    if replay.salt is not None:
-        given["key"] = jax.random.fold_in(given["key"], replay.salt)
-    return original(*bound.args, **bound.kwargs)
+    if numbers is None and replay.fill is not None:
+        numbers = replay.fill(shape_of(given))
+    return original(*args, **kwargs) if numbers is None else transform(numbers, given)
 
 
 def _shape(given: Mapping[str, Any]) -> tuple[int, ...]:

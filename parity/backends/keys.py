@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jax
@@ -11,13 +12,28 @@ from jax.core import Tracer
 
 from parity import structure
 from parity.backends.base import Candidate
-from parity.backends.jax_noise import Replay, replaying
+from parity.backends.jax_noise import Fill, Replay, replaying
 from parity.backends.jax_program import JaxProgram, isolated
 from parity.formats import Precision
-from parity.noise import Draw
+from parity.noise import GRID, Draw
 from parity.record import Arrays
 
 Keys = tuple[tuple[int, ...] | None, ...]
+
+
+def _rising(shape: tuple[int, ...]) -> jax.Array:
+    """Evenly spaced numbers in (0, 1)."""
+    count = math.prod(shape)
+    return (jnp.arange(count).reshape(shape) + 0.5) / max(1, count)
+
+
+EXTREMES: tuple[Fill, ...] = (
+    lambda shape: jnp.full(shape, 1 / GRID),
+    lambda shape: jnp.full(shape, 1 - 1 / GRID),
+    _rising,
+    lambda shape: 1 - _rising(shape),
+)
+"""Uniform numbers among which every event is seen, however rare: all low, all high, rising, falling."""
 
 
 def keys_of_two_calls(
@@ -54,9 +70,10 @@ def idle_draws(
     precision: Precision,
     train: bool,
 ) -> bool:
-    """Whether draws that none of the reference's answers leave no trace: other numbers give the same call.
+    """Whether draws that none of the reference's answers leave no trace: the call is the same for all of `EXTREMES`.
 
     A module that is built anew at each call, as `nnx.bridge.ToLinen` does it, draws initial values that it throws away.
+    Random numbers would not do: two calls in which a rare event does not happen are the same.
 
     Args:
       program: the JAX side.
@@ -68,16 +85,17 @@ def idle_draws(
     """
     assert isinstance(program, JaxProgram)
 
-    def called(salt: int) -> list[np.ndarray]:
+    def called(fill: Fill) -> list[np.ndarray]:
         parameters, buffers, arguments, *_, numbers, _ = program.arguments(state, inputs, precision, draws=draws)
         leaves, given = jax.tree.map(jnp.asarray, ({**parameters, **buffers}, arguments))
-        with replaying(Replay(draws, numbers, salt)):
+        with replaying(Replay(draws, numbers, fill)):
             result, after = program.apply(leaves, given, train=train, key=jax.random.key(0))
         return [*(np.asarray(leaf) for _, leaf in structure.leaves(result)), *map(np.asarray, after.values())]
 
     with isolated(precision):
-        first, second = called(0), called(1)
-    return all(np.array_equal(a, b, equal_nan=a.dtype.kind == "f") for a, b in zip(first, second, strict=True))
+        first, *others = (called(fill) for fill in EXTREMES)
+    pairs = [pair for other in others for pair in zip(first, other, strict=True)]
+    return all(np.array_equal(a, b, equal_nan=a.dtype.kind == "f") for a, b in pairs)
 
 
 def _data(key: Any) -> tuple[int, ...] | None:

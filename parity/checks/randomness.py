@@ -45,7 +45,7 @@ def run(trial: Trial, overrides: tuple[Override, ...]) -> Iterator[Finding]:
                 yield Note(f"randomness: the numbers of a draw of shape {list(draw.shape)} cannot be shared")
         used = _used(trial, mode, drawn, requests)
         if used != requests:
-            yield Note(f"randomness: the candidate draws numbers that it does not use, in {mode} mode", always=True)
+            yield Note(f"randomness: the candidate draws numbers that it does not use, in {mode} mode")
         for problem in _unmatched(drawn, used) or [None]:
             yield _judged(trial, mode, problem, overrides)
         if mode == "train" and drawn:

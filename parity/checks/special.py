@@ -12,14 +12,14 @@ from parity.checks.base import Check, judged
 from parity.checks.buffers import buffers
 from parity.checks.forward import outputs
 from parity.checks.gradients import input_grads, param_grads
-from parity.comparison import scale_of
+from parity.comparison import compare_all, scale_of
 from parity.formats import is_floating
 from parity.judgement import Finding, Judgement, Note
 from parity.pair import Mode
 from parity.strategies.special import SUBNORMAL, WITHOUT_GRADIENT, special_names, special_values
 from parity.tolerance import Override
 from parity.trial import Trial
-from parity.verdicts import Select, error_of
+from parity.verdicts import Select
 
 
 def run(trial: Trial, overrides: tuple[Override, ...]) -> Iterator[Finding]:
@@ -43,16 +43,19 @@ def _judged(trial: Trial, fed: Trial, mode: Mode, overrides: tuple[Override, ...
     for select in selects:
         parents = _parents(trial, fed, mode, select)
         for judgement in judged(fed, "special", mode, select, overrides, parents=parents):
-            flushed = not judgement.ok and name == SUBNORMAL and _as_zeros(fed, mode, judgement)
+            flushed = not judgement.ok and name == SUBNORMAL and _as_zeros(trial, fed, mode, judgement)
             yield _named(replace(judgement, verdict="precision mode", ok=True) if flushed else judgement, f"{name}: ")
 
 
-def _as_zeros(fed: Trial, mode: Mode, judgement: Judgement) -> bool:
+def _as_zeros(trial: Trial, fed: Trial, mode: Mode, judgement: Judgement) -> bool:
     """Whether the candidate gives what the reference does where subnormal inputs are zeros, as XLA takes them."""
     zeros = tuple(np.where(np.abs(x) < np.finfo(x.dtype).tiny, 0, x) if is_floating(x) else x for x in fed.inputs)
     name = judgement.comparison.name
-    expected = outputs(fed.fed(zeros).oracle(mode))[name]
-    return error_of({name: expected}, outputs(fed.candidate(mode)), name) <= judgement.bound.limit
+    expected, got, ordinary = (
+        outputs(run)[name] for run in (fed.fed(zeros).oracle(mode), fed.candidate(mode), trial.reference(mode))
+    )
+    (found,) = compare_all({name: expected}, {name: got}, fed.precision, {name: scale_of(ordinary)})
+    return found.error <= judgement.bound.limit
 
 
 def _parents(trial: Trial, fed: Trial, mode: Mode, select: Select) -> dict[str, float]:

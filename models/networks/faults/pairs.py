@@ -20,6 +20,7 @@ from models.networks.config import (
     UNetConfig,
     ViTConfig,
 )
+from models.networks.pairs_layers import HARDSIGMOID
 from models.networks.recipes import Recipe, claim
 from parity.optimizers import Optimizers
 from parity.pair import DEFAULT_CHECKS
@@ -170,7 +171,11 @@ EXPONENTIAL = _activation("ELU", alpha=0.5)
 LEAKY = _activation("LeakyReLU")
 SOFT = _activation("Softplus")
 SOFTMAX = _activation("Softmax")
-SIGMOID = small("Activation Hardsigmoid", "Activation", {"activation": "Hardsigmoid"}, (2, 6), checks=("forward",))
+SIGMOID = small(
+    *("Activation Hardsigmoid", "Activation", {"activation": "Hardsigmoid"}, (2, 6)),
+    checks=("forward",),
+    exempt=HARDSIGMOID.exempt,
+)
 RECTIFIED = _activation("ReLU", edge=True)
 LIMITED = _activation("ReLU6", edge=True)
 LOG_SIGMOID = _activation("LogSigmoid", edge=True)

@@ -12,15 +12,15 @@ from flax import nnx
 from hypothesis import strategies as st
 from torch import nn
 
-from parity import Pair, real
+from parity import Pair, check, real
 from tests.engine.checks.ports import Dropping, DroppingPort, Port, examined, inputs, result, tried
 
 
 def test_right_port_passes_with_dropout_active() -> None:
     trial = tried(Dropping(), DroppingPort(), modes=("eval", "train"))
     assert len(trial.reference("train").draws) == 2
-    for check in ("forward", "input_grad", "param_grad", "randomness"):
-        found = result(check, trial)
+    for name in ("forward", "input_grad", "param_grad", "randomness"):
+        found = result(name, trial)
         assert found.ok, found
         assert found.leaves > 0
 
@@ -96,6 +96,44 @@ def test_draws_that_nothing_depends_on_are_remarked_only(effect: float, details:
     assert [n.text for n in found.notes] == (
         ["randomness: the candidate draws numbers that it does not use, in train mode"] if not effect else []
     )
+
+
+@pytest.mark.parametrize("chance", [0.5, 0.97])
+def test_a_mask_that_hardly_ever_drops_is_no_idle_draw(chance: float) -> None:
+    class Masked(nnx.Module):
+        def __init__(self) -> None:
+            self.rngs = nnx.Rngs(3)
+
+        def __call__(self, x: jax.Array) -> jax.Array:
+            return jnp.where(jax.random.bernoulli(self.rngs(), chance, x.shape), jnp.tanh(x), 0)
+
+    pair = Pair(
+        name="masked",
+        reference=lambda config: nn.Tanh(),
+        candidates={"nnx": lambda config: Masked()},
+        inputs=lambda config: st.just((real(2, 3),)),
+        checks=("randomness",),
+    )
+    assert not check(pair, examples=3).ok
+
+
+def test_idle_draws_are_remarked_in_reports() -> None:
+    class Idle(nnx.Module):
+        def __call__(self, x: jax.Array) -> jax.Array:
+            jax.random.uniform(jax.random.key(0), (3, 2))
+            return jnp.tanh(x)
+
+    pair = Pair(
+        name="idle",
+        reference=lambda config: nn.Tanh(),
+        candidates={"nnx": lambda config: Idle()},
+        inputs=lambda config: st.just((real(2, 3),)),
+        modes=("eval",),
+        checks=("forward", "randomness"),
+    )
+    report = check(pair, examples=5)
+    assert report.ok
+    assert "randomness: the candidate draws numbers that it does not use, in eval mode" in report.notes
 
 
 def test_dropout_that_does_not_rescale_is_seen_with_the_same_mask() -> None:
