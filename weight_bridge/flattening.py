@@ -12,6 +12,7 @@ import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from weight_bridge._errors import Misfit
 from weight_bridge.axes import Regroup
@@ -21,11 +22,12 @@ from weight_bridge.pairing import Match, Question
 from weight_bridge.transforms import Identity, chain
 from weight_bridge.units import Unit
 
+Key = Literal["channels_last", "output_channels_last"]  # of an entry that declares a side
+
 _POOLED = ("BatchNorm2d", "BatchNorm3d", "GroupNorm")
-_SIDES = {"channels_last": "inputs", "output_channels_last": "outputs"}
-# What a question says: the side, what torch does with it, the key that declares it.
-_FLATTENED = "inputs", "flattens", "channels_last"
-_UNFLATTENED = "outputs", "takes apart", "output_channels_last"
+_SIDES: dict[Key, str] = {"channels_last": "inputs", "output_channels_last": "outputs"}
+# What torch does with a side, as a question says it.
+_DOES: dict[Key, str] = {"channels_last": "flattens", "output_channels_last": "takes apart"}
 # Fewer places to a channel are packed projections, gates, a scale beside a shift.
 _FEWEST_PLACES = 4
 # Names in an order that tells nothing do not tell a network's first convolution from its decoder's.
@@ -48,36 +50,43 @@ class _Order:
         return self.told and self.of(one) < self.of(other)
 
 
-def undeclared(
-    matches: Sequence[Match], paired: Sequence[Match], names: Iterable[str], modules: Iterable[str]
-) -> list[Question]:
-    """Returns a question for each layer beside channels that torch has first and the target perhaps last.
+def undeclared(known: Sequence[Match], names: Iterable[str], modules: Iterable[str]) -> list[Question]:
+    """Returns a question for each side of a layer beside channels that torch has first and the target perhaps last.
 
     Args:
-      matches: what inference found.
-      paired: what a mapping pairs, which declares it.
+      known: what a mapping pairs, which declares the sides that it names, or both if it names none; and what was
+        inferred.
       names: of the checkpoint's tensors, in its order.
       modules: names of the source's modules, as far as known, in their order.
     """
     places = {name: place for place, name in enumerate(names)}
     if list(places) == sorted(places):  # sorted names tell nothing about what follows what
         places = {name: place for place, name in enumerate(modules)}
-    known = [*matches, *paired]
-    order = _Order(places, all(_Order(places, True).of(found) >= 0 for found in known))
+    order = _Order(places, told=False)
+    order = replace(order, told=all(order.of(found) >= 0 for found in known))
     convolutions = [found for found in known if _turns_channels(found)]
     questions: list[Question] = []
     for found in known if convolutions else []:
         if not _is_linear(found):
             continue
-        if near := _flattened(found, convolutions, known, order):
-            questions.append(_question(found, near, _inputs(found.source), _channels(near), _FLATTENED))
+        near = None if _declared(found, "channels_last") else _flattened(found, convolutions, known, order)
+        if near is not None:
+            questions.append(_question(found, near, _inputs(found.source), _channels(near), "channels_last"))
         if near := _unflattened(found, convolutions, known, order):
             between = [other for other in known if _normalizes(other, found, near, order)]
-            for asked in (found, *between):
-                channels = _channels_taken(near)
-                questions.append(_question(asked, near, _outputs(found.source), channels, _UNFLATTENED))
-    declared = {id(found.source) for found in paired}
-    return [question for question in questions if id(question.source) not in declared]
+            width, channels = _outputs(found.source), _channels_taken(near)
+            asked = [other for other in (found, *between) if not _declared(other, "output_channels_last")]
+            questions += [_question(other, near, width, channels, "output_channels_last") for other in asked]
+    return questions
+
+
+def _declared(found: Match, key: Key) -> bool:
+    """Whether a mapping says how a side is counted: an entry with the other side's key alone does not."""
+    pairing = found.pairing
+    if pairing is None:
+        return False
+    both = {"channels_last": pairing.channels_last, "output_channels_last": pairing.output_channels_last}
+    return both[key] is not None or not any(both.values())
 
 
 def channels_last(drafts: Sequence[Draft], source: Unit, inputs: int | None, outputs: int | None) -> tuple[Draft, ...]:
@@ -86,8 +95,8 @@ def channels_last(drafts: Sequence[Draft], source: Unit, inputs: int | None, out
     Args:
       drafts: of the layer as it stands.
       source: the layer.
-      inputs: channels among the inputs of a linear layer; None leaves them.
-      outputs: channels among the outputs of a linear layer, or the features of a normalisation; None leaves them.
+      inputs: channels among the inputs of a linear layer; None or 1 leaves them.
+      outputs: channels among the outputs of a linear layer, or the features of a normalisation; None or 1 leaves them.
 
     Raises:
       Misfit: it is no such layer, or has no multiple of the channels.
@@ -113,13 +122,19 @@ def _turned(
     source: Unit,
     axes: Mapping[tuple[str, ...], int],
     sizes: tuple[int, int],
-    key: str,
+    key: Key,
     what: str,
 ) -> tuple[Draft, ...]:
     """Drafts with an axis of each named tensor turned."""
     channels, width = sizes
     if not width or width % channels:
-        raise Misfit(f"{source.where}: {key} = {channels} goes with {what} of a multiple of {channels} {_SIDES[key]}")
+        wide = f" of a multiple of {channels} {_SIDES[key]}" if channels > 1 else ""
+        raise Misfit(f"{source.where}: {key} = {channels} goes with {what}{wide}")
+    if channels == 1:
+        return tuple(
+            replace(part, why=f"{part.why}; {_SIDES[key]} as they stand") if part.sources in axes else part
+            for part in drafts
+        )
     return tuple(
         replace(
             part,
@@ -132,19 +147,24 @@ def _turned(
     )
 
 
-def _question(found: Match, near: Match, width: int, channels: int, words: tuple[str, str, str]) -> Question:
+def _question(found: Match, near: Match, width: int, channels: int, key: Key) -> Question:
     source, target = found.source, found.target
-    side, verb, key = words
     more = "" if source.layer else "--source may, with the layers' types and their order. "
     return Question(
         source,
         target,
-        f"{target.main.key} from {source.main.key} {list(source.main.spec.shape)}: its {width} {side} may be "
-        f"{channels} channels of {near.source.where} × {width // channels} places, which torch {verb} channels first "
-        f"and the target perhaps channels last; nothing tells. {more}A [[layer]] of --mapping with "
-        f'source = "{source.where}", target = "{target.where}" takes it as it stands, '
-        f"{key} = {channels} beside these turns it",
+        f"{target.main.key} from {source.main.key} {list(source.main.spec.shape)}: its {width} {_SIDES[key]} may be "
+        f"{channels} channels of {near.source.where} × {width // channels} places, which torch {_DOES[key]} channels "
+        f"first and the target perhaps channels last; nothing tells. {more}{_way_out(found, channels, key)}",
     )
+
+
+def _way_out(found: Match, channels: int, key: Key) -> str:
+    """What to write: an entry, or into that which declares the other side."""
+    layer = f'source = "{found.source.where}", target = "{found.target.where}"'
+    if found.pairing is not None:
+        return f"In the [[layer]] that has {layer}, {key} = 1 takes them as they stand, {key} = {channels} turns them"
+    return f"A [[layer]] of --mapping with {layer} takes it as it stands, {key} = {channels} beside these turns it"
 
 
 def _flattened(found: Match, convolutions: Sequence[Match], known: Sequence[Match], order: _Order) -> Match | None:

@@ -10,20 +10,19 @@ from typing import Literal
 from weight_bridge._errors import Misfit, Undecided
 from weight_bridge.checkpoint import Checkpoint
 from weight_bridge.consistency import consistent
-from weight_bridge.conventions import draft, refusals
+from weight_bridge.conventions import Draft, draft, refusals
 from weight_bridge.conventions.cells import source_cells, target_cells
 from weight_bridge.conventions.packing import crossed
 from weight_bridge.conventions.regrouping import regrouped
 from weight_bridge.conventions.reparametrization import effective
 from weight_bridge.flattening import channels_last, undeclared
-from weight_bridge.mapping import Mapping, Pairing, Rule, fill, match
+from weight_bridge.mapping import Mapping, Pairing, Rule, Verdict, fill, match
 from weight_bridge.names import align
 from weight_bridge.pairing import Match, Question, Tie, pair
 from weight_bridge.stacking import stacked
 from weight_bridge.structure import Layer, Target
 from weight_bridge.units import Side, Tensors, Unit, cut, source_tensors, target_tensors
 
-PAIRED = "paired by the mapping"
 Flatten = Literal["declared", "as torch"]
 
 
@@ -125,9 +124,7 @@ def infer(
     rest.settle(stacks)
     rest.matches, unlike = consistent(rest.matches)
     if flatten == "declared":
-        paired = [found for found in rest.matches if found.why.startswith(PAIRED)]
-        inferred = [found for found in rest.matches if not found.why.startswith(PAIRED)]
-        unlike += undeclared(inferred, paired, checkpoint.tensors, layers)
+        unlike += undeclared(rest.matches, checkpoint.tensors, layers)
         asked = {id(question.source) for question in unlike}
         rest.matches = [found for found in rest.matches if id(found.source) not in asked]
     rest.questions, rest.ties = [*found.questions, *questions], [*found.ties]
@@ -153,15 +150,15 @@ def _consumed(found: Match) -> list[Unit]:
 def _rules(found: Match) -> list[Rule]:
     why = f"{found.why}; " if found.why else ""
     return [
-        Rule(
-            part.sources,
-            part.targets,
-            part.transform,
-            why + part.why,
-            "proved" if part.proved and found.solid else "assumed",
-        )
-        for part in found.drafts
+        Rule(part.sources, part.targets, part.transform, why + part.why, _verdict(part, found)) for part in found.drafts
     ]
+
+
+def _verdict(part: Draft, found: Match) -> Verdict:
+    """How sure a part of a match is; that two layers are paired in writing does not tell how they are stored."""
+    if not (part.proved and found.solid):
+        return "assumed"
+    return "proved" if found.pairing is None else "written"
 
 
 def _notes(matches: Iterable[Match]) -> tuple[str, ...]:
@@ -197,7 +194,7 @@ def _take_written(rest: _Open, pairings: Iterable[Pairing]) -> None:
             try:
                 drafts = draft(unit, other)
                 drafts = channels_last(drafts, unit, pairing.channels_last, pairing.output_channels_last)
-                rest.settle([Match(unit, other, drafts, True, PAIRED)])
+                rest.settle([Match(unit, other, drafts, True, "paired by the mapping", pairing)])
             except Misfit as misfit:
                 rest.refuse(f"[[layer]] {pairing.source}: {misfit}", unit, other)
     settled = {id(atom) for found in rest.matches for unit in (found.source, found.target) for atom in unit.atoms}

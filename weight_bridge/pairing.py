@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from weight_bridge._errors import Misfit, Undecided
 from weight_bridge.conventions import Draft, draft
+from weight_bridge.mapping import Pairing
 from weight_bridge.names import Alignment, Tokens, align, skeleton
 from weight_bridge.units import Unit
 
@@ -29,6 +30,7 @@ class Match:
       drafts: how the one fills the other.
       solid: whether the names agree by themselves, up to what is put around or before them.
       why: how the names decided.
+      pairing: the entry of a mapping that says so; None where it was inferred.
     """
 
     source: Unit
@@ -36,6 +38,7 @@ class Match:
     drafts: tuple[Draft, ...]
     solid: bool
     why: str
+    pairing: Pairing | None = None
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from flax import nnx
 
 import parity
 from tests.weight_bridge.test_infer import Shapes, dense, linear, norm, planned, scale
-from weight_bridge import PlanError, plan
+from weight_bridge import Plan, PlanError, plan
 from weight_bridge.mapping import loads
 
 
@@ -195,6 +195,9 @@ def test_a_declaration_turns_outputs_and_the_numbers_agree() -> None:
     with jax.enable_x64(True):
         right = parity.compare(TorchDecoder(), NnxDecoder(), x, carry=loads("\n".join(layers)), layout=layout)
         wrong = parity.compare(TorchDecoder(), NnxDecoder(), x, layout=layout)
+        declared = plan(
+            TorchDecoder().state_dict(), NnxDecoder, source=TorchDecoder, mapping=loads("\n".join(layers)), strict=True
+        )
         with pytest.raises(PlanError) as refused:
             plan(TorchDecoder().state_dict(), NnxDecoder, source=TorchDecoder, mapping=loads(layers[0]))
         with pytest.raises(PlanError, match="its 140 outputs may be 7 channels of conv × 20 places"):
@@ -202,6 +205,49 @@ def test_a_declaration_turns_outputs_and_the_numbers_agree() -> None:
     assert right.ok, right
     assert not wrong.ok
     assert refused.value.problems == (ahead("norm", [140]),)
+    assert declared.counts() == {"proved": 1, "written": 6}
+
+
+MID = linear("mid", 120, 120), dense("mid", 120, 120)
+BETWEEN = joined(CONV, MID, (conv("up", 3, 6), kernel("up", 6, 3)))
+HALF = (
+    "mid/kernel from mid.weight [120, 120]: its 120 {side} may be 6 channels of {conv} × 20 places, which torch {does} "
+    f"channels first and the target perhaps channels last; nothing tells. {UNTYPED}In the [[layer]] that has "
+    'source = "mid", target = "mid", {key} = 1 takes them as they stand, {key} = 6 turns them'
+)
+INPUTS, OUTPUTS = "channels_last = 6\n", "output_channels_last = 6\n"
+AS_IT_STANDS = "channels_last = 1\noutput_channels_last = 1\n"
+
+
+def between(*keys: str) -> Plan:
+    return planned(*BETWEEN, mapping=loads("".join(['[[layer]]\nsource = "mid"\ntarget = "mid"\n', *keys])))
+
+
+def test_a_declaration_answers_for_the_side_that_it_names() -> None:
+    asked = {"side": "outputs", "conv": "up", "does": "takes apart", "key": "output_channels_last"}
+    with pytest.raises(PlanError) as refused:
+        between(INPUTS)
+    assert refused.value.problems == (HALF.format(**asked),)
+    asked = {"side": "inputs", "conv": "conv", "does": "flattens", "key": "channels_last"}
+    with pytest.raises(PlanError) as refused:
+        between(OUTPUTS)
+    assert refused.value.problems == (HALF.format(**asked),)
+
+
+@pytest.mark.parametrize(
+    ("keys", "transform"),
+    [
+        ((), "permute(1, 0)"),
+        ((AS_IT_STANDS,), "permute(1, 0)"),
+        ((INPUTS, "output_channels_last = 1\n"), "regroup(axis=1, sizes=(6, 20), order=(1, 0)) | permute(1, 0)"),
+    ],
+)
+def test_a_side_may_be_declared_to_stay_as_it_stands(keys: tuple[str, ...], transform: str) -> None:
+    (step,) = (step for step in between(*keys).steps if step.targets == ("mid/kernel",))
+    assert str(step.transform) == transform
+    assert ("outputs as they stand" in step.why) == bool(keys)
+    assert "1 channels" not in step.why
+    assert step.verdict == "assumed"  # the mapping pairs the layers; how the target stores them is told by names
 
 
 @pytest.mark.parametrize(
