@@ -53,7 +53,7 @@ def drawing(
     phases = Phase.explicit, Phase.generate, *((Phase.reuse,) if keep else ()), *((Phase.shrink,) if shrink else ())
     with _registered():
         chosen = settings(
-            max_examples=max(1, examples),
+            max_examples=examples,
             deadline=None,
             database=_database(keep) if keep else None,
             phases=phases,

@@ -9,6 +9,8 @@ from typing import Any, Literal
 import ml_dtypes
 import numpy as np
 
+from parity._errors import UsageError
+
 Precision = Literal["float64", "float32", "bfloat16", "float16"]
 
 FORMATS: Mapping[str, Any] = MappingProxyType(
@@ -19,6 +21,16 @@ UNIT_ROUNDOFF: Mapping[str, float] = MappingProxyType(
     {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
 )
 """Half the spacing of the format at one."""
+
+
+def require_known(precision: str) -> None:
+    """Refuses what is no precision of a run.
+
+    Raises:
+      UsageError: there is no such format.
+    """
+    if precision not in FORMATS:
+        raise UsageError(f"precision {precision!r}: expected one of {', '.join(FORMATS)}")
 
 
 def is_floating(array: np.ndarray) -> bool:

@@ -12,7 +12,7 @@ from parity._errors import ReferenceRefuses, StructureMismatch, UsageError
 from parity.backends import Call
 from parity.checks import named
 from parity.explore import Budget, explore
-from parity.formats import Precision
+from parity.formats import Precision, require_known
 from parity.judgement import told
 from parity.layout import Layouts
 from parity.pair import DEFAULT_CHECKS, Pair
@@ -66,6 +66,8 @@ def compare(
       >>> report.ok
       False
     """
+    require_known(precision)
+    chosen = named(checks)
     arrays = tuple(_array(value) for value in inputs)
     session = Session.of_models(
         reference,
@@ -80,7 +82,7 @@ def compare(
     )
     trial = session.trial(Example(arrays), precision)
     try:
-        found = examine(trial, named(checks), ())
+        found = examine(trial, chosen, ())
     except ReferenceRefuses as refusal:
         raise UsageError(f"the reference refuses these inputs: {refusal}") from refusal
     notes = told(found.notes)
@@ -117,9 +119,15 @@ def check(
 
     Returns:
       The report over all examples.
+
+    Raises:
+      UsageError: an argument, or the pair, is not usable.
     """
     from parity.backends.device import placed
 
+    require_known(precision)
+    if examples < 1:
+        raise UsageError(f"examples={examples}: expected 1 or more")
     pair = pair if checks is None else replace(pair, checks=checks)
     chosen, _ = pair.candidate(candidate)
     with placed(device) as where:

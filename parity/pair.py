@@ -77,6 +77,7 @@ class Pair:
             )
         if not self.modes or set(self.modes) - {"eval", "train"}:
             raise UsageError(f"pair {self.name!r}: modes {self.modes!r}, expected 'eval', 'train' or both")
+        _refuse_text(self.name, self.checks)
         unexplained = [name for name, reason in self.exempt.items() if len(reason.split()) < 2]
         if unexplained:
             raise UsageError(
@@ -94,3 +95,9 @@ class Pair:
         if chosen not in self.candidates:
             raise UsageError(f"pair {self.name!r} has no candidate {chosen!r}; it has {', '.join(self.candidates)}")
         return chosen, self.candidates[chosen]
+
+
+def _refuse_text(name: str, checks: tuple[str, ...] | str) -> None:
+    """One text in place of a tuple of names would count as its letters."""
+    if isinstance(checks, str):
+        raise UsageError(f"pair {name!r}: checks: expected a tuple of names, got {checks!r}")

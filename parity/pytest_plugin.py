@@ -61,6 +61,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Declares the marker and collects this session's reports."""
     config.addinivalue_line("markers", "parity: compares a PyTorch reference with a JAX candidate")
     chosen: Any = config.option
+    _require_usable(chosen)
     config.stash[_CHOICES] = Choices(
         chosen.parity_examples, chosen.parity_precision, chosen.parity_device, chosen.parity_seed, chosen.parity_checks
     )
@@ -102,6 +103,24 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
             ((r.max_relative_error, report.pair) for r, report in found if r.check == check), default=(0, "")
         )
         terminalreporter.line(f"  {check:<12} {worst:.1e}  {pair}")
+
+
+def _require_usable(chosen: Any) -> None:
+    """Refuses what the command line asks for in vain, once and before any test.
+
+    Raises:
+      pytest.UsageError: no such check, or no example.
+    """
+    if chosen.parity_examples is not None and chosen.parity_examples < 1:
+        raise pytest.UsageError(f"--parity-examples {chosen.parity_examples}: expected 1 or more")
+    if chosen.parity_checks is not None:
+        from parity._errors import UsageError
+        from parity.checks import chosen_by
+
+        try:
+            chosen_by(chosen.parity_checks)
+        except UsageError as error:
+            raise pytest.UsageError(f"--parity-checks {chosen.parity_checks}: {error}") from error
 
 
 class _Workers:

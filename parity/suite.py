@@ -73,7 +73,7 @@ def run(pair: Pair, candidate: str, choices: Choices, examples: int | None = Non
 
 def explored(pair: Pair, candidate: str, choices: Choices, examples: int | None) -> Report:
     """The report of one candidate under pytest's choices, which also keep it for `--parity-report`."""
-    count = choices.examples or examples or 25
+    count = next(n for n in (choices.examples, examples, 25) if n is not None)
     how: dict[str, Any] = {"examples": count, "precision": choices.precision, "device": choices.device}
     how["seed"] = choices.seed
     report = check(

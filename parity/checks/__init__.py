@@ -25,12 +25,14 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
-def named(names: tuple[str, ...]) -> tuple[Check, ...]:
+def named(names: tuple[str, ...] | str) -> tuple[Check, ...]:
     """The checks of these names, in the order in which a fault shows first.
 
     Raises:
-      UsageError: a name that no check has.
+      UsageError: a name that no check has, or one text, which would count as its letters.
     """
+    if isinstance(names, str):
+        raise UsageError(f"checks: expected a tuple of names, got {names!r}")
     unknown = [name for name in names if name not in {check.name for check in CHECKS}]
     if unknown:
         raise UsageError(

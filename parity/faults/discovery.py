@@ -30,7 +30,8 @@ def pairs_and_faults(target: str, *, generic: bool = True) -> tuple[list[Pair], 
     """
     module, colon, _ = target.partition(":")
     pairs = [load_pair(target)] if colon else [pair for _, _, pair in all_pairs(target)]
-    package = module.rpartition(".")[0] if colon or module.endswith((".pair", ".pairs")) else module
+    within = module.rpartition(".")[0] or module  # a module on top is a package of its own
+    package = within if colon or module.endswith((".pair", ".pairs")) else module
     found = [fault for name in _modules(package) for fault in getattr(importlib.import_module(name), "FAULTS")]  # noqa: B009  # checked when found
     kept = list({id(pair): pair for pair in pairs}.values())
     faults = [*found, *(GENERIC if generic else ())]

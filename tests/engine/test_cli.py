@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
+from parity import UsageError, check, compare
 from parity._cli import main
+from parity.faults.discovery import pairs_and_faults
+from tests.engine.claims import RIGHT as CLAIM
 
 RIGHT, WRONG = "tests.engine.claims:RIGHT", "tests.engine.claims:WRONG"
 
@@ -96,3 +104,76 @@ def test_an_unknown_precision_is_a_usage_error(
     code, _, err = call(monkeypatch, capsys, "check", RIGHT, "--precision", "float8")
     assert code == 2
     assert "expected one of float64, float32, bfloat16, float16" in " ".join(err.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("option", "place", "message"),
+    [
+        ("--html", "missing/x.html", "there is no folder {folder}/missing; make it first"),
+        ("--json", "missing/x.json", "there is no folder {folder}/missing; make it first"),
+        ("--json", "", "that is a folder; name a file in it"),
+    ],
+)
+def test_a_file_that_could_not_be_written_is_refused_before_anything_is_run(
+    *,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    option: str,
+    place: str,
+    message: str,
+) -> None:
+    path = tmp_path / place
+    expected = f"parity: {option} {path}: {message.format(folder=tmp_path)}\n"
+    assert call(monkeypatch, capsys, "check", WRONG, option, str(path)) == (2, "", expected)
+
+
+def test_a_file_that_cannot_be_written_after_all_is_no_divergence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    path = tmp_path / "found.json"
+    code, _, err = call(monkeypatch, capsys, "check", RIGHT, "--examples", "1", "--json", str(path))
+    assert (code, err) == (2, f"parity: {path}: cannot be written: No space left on device\n")
+
+
+def test_pairs_of_a_module_on_top_have_faults_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "claims_on_top.py").write_text("from tests.engine.claims import RIGHT\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    pairs, faults = pairs_and_faults("claims_on_top:RIGHT", generic=False)
+    monkeypatch.delitem(sys.modules, "claims_on_top")
+    assert (pairs, faults) == ([CLAIM], [])
+
+
+FORMATS = "precision 'fp32': expected one of float64, float32, bfloat16, float16"
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (lambda wrong: compare(torch.nn.GELU(), lambda x: x, [1.0], carry=None, precision=wrong("fp32")), FORMATS),
+        (lambda wrong: check(CLAIM, precision=wrong("fp32")), FORMATS),
+        (lambda _: check(CLAIM, examples=-3), "examples=-3: expected 1 or more"),
+        (
+            lambda wrong: compare(torch.nn.GELU(), lambda x: x, [1.0], carry=None, checks=wrong("forward")),
+            "checks: expected a tuple of names, got 'forward'",
+        ),
+        (
+            lambda wrong: check(CLAIM, checks=wrong("forward")),
+            "pair 'right': checks: expected a tuple of names, got 'forward'",
+        ),
+        (
+            lambda wrong: replace(CLAIM, checks=wrong("forward")),
+            "pair 'right': checks: expected a tuple of names, got 'forward'",
+        ),
+    ],
+)
+def test_an_argument_that_cannot_be_used_is_refused_with_its_value(
+    asked: Callable[[Callable[[str], Any]], object], message: str
+) -> None:
+    with pytest.raises(UsageError) as refused:
+        asked(lambda text: text)
+    assert str(refused.value) == message

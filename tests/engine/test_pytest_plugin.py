@@ -62,3 +62,19 @@ def test_the_command_line_chooses(pytester: pytest.Pytester) -> None:
     found = json.loads((pytester.path / "found" / "parity.json").read_text())
     assert (found["examples"], found["precision"]) == (3, "float32")
     assert [result["check"] for result in found["results"]] == ["sizes"]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--parity-checks", "nope", "ERROR: --parity-checks nope: no check called 'nope'; there are forward, *"),
+        ("--parity-examples", "-1", "ERROR: --parity-examples -1: expected 1 or more"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_a_usage_error(
+    pytester: pytest.Pytester, option: str, value: str, message: str
+) -> None:
+    pytester.makepyfile(test_pairs=SUITE)
+    run = pytester.runpytest_inprocess("-p", "no:cacheprovider", option, value)
+    assert run.ret == pytest.ExitCode.USAGE_ERROR
+    run.stderr.fnmatch_lines([message])
