@@ -167,6 +167,7 @@ def revert(
         reverted = revert_file(decided, found, base, out, allow_nan=allow_nan, progress=progress)
     for line in [
         *map(str, reverted.losses),
+        *reverted.folded,
         *(f"{name}: neither leaf nor source holds it" for name in reverted.absent),
     ]:
         _say(f"warning: {line}")

@@ -15,9 +15,11 @@ from weight_bridge._errors import ConversionError, UsageError, VerificationError
 from weight_bridge.blocks import same_bits
 from weight_bridge.casts import CastLoss, cast_loss
 from weight_bridge.checkpoint import PICKLES, Checkpoint, open_path
+from weight_bridge.joint import Sum
 from weight_bridge.plan import Plan
 from weight_bridge.scan import nan_problems
 from weight_bridge.spec import Array, Spec
+from weight_bridge.transforms import Chain
 from weight_bridge.verify import difference
 from weight_bridge.writers.safetensors_file import SafetensorsSink
 from weight_bridge.writers.staging import staged, sync_file
@@ -37,6 +39,7 @@ class Reverted:
       restored: tensors that no leaf holds, taken from the source as they are.
       absent: tensors that no leaf holds and the source has no values for.
       losses: elements that a cast back could not keep.
+      folded: tensors that the leaves hold combined and the source no longer tells apart, and how, one line each.
     """
 
     out: str
@@ -44,6 +47,7 @@ class Reverted:
     restored: tuple[str, ...]
     absent: tuple[str, ...]
     losses: tuple[CastLoss, ...]
+    folded: tuple[str, ...]
 
 
 def revert_file(
@@ -56,6 +60,9 @@ def revert_file(
     progress: Callable[[int], None] = lambda _: None,
 ) -> Reverted:
     """Writes the state dict that a converted state stands for, tensor by tensor and atomically, and reads it back.
+
+    Leaves that combine tensors, such as the sum of two biases, do not tell these apart. Where they are still what the
+    source's own values combine to, those are written.
 
     Args:
       decided: the plan from the source to the target.
@@ -77,10 +84,10 @@ def revert_file(
         raise UsageError(f"{out}: expected a name that ends in .safetensors, {', '.join(PICKLES)}")
     if problems := _outline_problems(decided, converted):
         raise ConversionError(f"{converted.origin} does not hold the leaves of {decided.origin[1]}", problems)
-    specs = _specs(decided, source)
+    specs, kept = _specs(decided, source), _kept(decided, converted, source)
 
     def values() -> Values:
-        return _values(decided, converted, source)
+        return _values(decided, converted, source, kept)
 
     with staged(out, sum(spec.nbytes for spec in specs.values())) as stage:
         if out.suffix == ".safetensors":
@@ -94,7 +101,8 @@ def revert_file(
         stage.commit()
     used = {name for step in decided.steps for name in step.sources}
     restored = tuple(name for name in specs if name not in used and not _tied(decided, name))
-    return Reverted(str(out), len(specs), restored, tuple(n for n in source.tensors if n not in specs), tuple(losses))
+    absent = tuple(name for name in source.tensors if name not in specs)
+    return Reverted(str(out), len(specs), restored, absent, tuple(losses), tuple(_folded(decided, kept)))
 
 
 def _outline_problems(decided: Plan, converted: Checkpoint) -> list[str]:
@@ -116,7 +124,35 @@ def _specs(decided: Plan, source: Checkpoint) -> dict[str, Spec]:
     return {name: tensor.spec for name, tensor in source.tensors.items() if name in held or tensor.readable}
 
 
-def _values(decided: Plan, converted: Checkpoint, source: Checkpoint) -> Iterator[tuple[str, Array, CastLoss | None]]:
+def _kept(decided: Plan, converted: Checkpoint, source: Checkpoint) -> frozenset[tuple[str, ...]]:
+    """Targets of the steps that do not tell their tensors apart, and whose leaves are still the source's own."""
+    found: set[tuple[str, ...]] = set()
+    for step in decided.steps:
+        tensors = [source.tensors[name] for name in step.sources if name in source.tensors]
+        readable = len(tensors) == len(step.sources) and all(tensor.readable for tensor in tensors)
+        if step.information == "exact" or not readable:
+            continue
+        leaves = [converted.tensors[path].read() for path in step.targets]
+        try:
+            again = step.apply({tensor.name: tensor.read() for tensor in tensors})
+        except ConversionError:  # the source holds what the target has no place for: it was not converted from these
+            continue
+        if all(same_bits(one, other) for one, other in zip(again, leaves, strict=True)):
+            found.add(step.targets)
+    return frozenset(found)
+
+
+def _folded(decided: Plan, kept: frozenset[tuple[str, ...]]) -> Iterator[str]:
+    """A line for each step whose tensors are told apart neither by the leaves nor by the source."""
+    for step in decided.steps:
+        if len(step.sources) > 1 and step.information != "exact" and step.targets not in kept:
+            parts = step.transform.parts if isinstance(step.transform, Chain) else (step.transform,)
+            summed = any(isinstance(part, Sum) for part in parts)
+            what = "their sum" if summed else f"what {step.transform} makes of them"
+            yield f"{', '.join(step.sources)}: only {what} is kept"
+
+
+def _values(decided: Plan, converted: Checkpoint, source: Checkpoint, kept: frozenset[tuple[str, ...]]) -> Values:
     """Name, array and what casting back lost; no more than one step's arrays are there at once."""
     tied: dict[str, list[str]] = {}
     for entry in decided.ignored:
@@ -124,8 +160,11 @@ def _values(decided: Plan, converted: Checkpoint, source: Checkpoint) -> Iterato
             tied.setdefault(entry.same_as, []).append(entry.name)
     done: set[str] = set()
     for step in decided.steps:
-        leaves = tuple(converted.tensors[path].read() for path in step.targets)
-        for first, value in zip(step.sources, step.inverse(leaves), strict=True):
+        if step.targets in kept:
+            values = tuple(source.tensors[name].read() for name in step.sources)
+        else:
+            values = step.inverse(tuple(converted.tensors[path].read() for path in step.targets))
+        for first, value in zip(step.sources, values, strict=True):
             for name in (first, *tied.get(first, ())):
                 if name in source.tensors and name not in done:
                     wanted = value.astype(numpy_dtype(source.tensors[name].spec.dtype), copy=False)

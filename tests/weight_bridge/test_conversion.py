@@ -235,6 +235,25 @@ def test_reversion_gives_back_the_very_bits(suffix: str, tmp_path: Path) -> None
         assert TorchPort().load_state_dict(torch.load(out, weights_only=True)).missing_keys == []
 
 
+def test_a_sum_of_biases_is_told_apart_by_the_source_until_it_is_trained(tmp_path: Path) -> None:
+    state = {name: tensor.numpy() for name, tensor in torch.nn.LSTM(3, 5).state_dict().items()}
+    sizes = {"i/kernel": (3, 20), "h/kernel": (5, 20), "h/bias": (20,)}
+    target = nest({f"dense_{path}": np.zeros(shape, np.float32) for path, shape in sizes.items()})
+    checkpoint = open_checkpoint(state)
+    decided = weight_bridge.plan(checkpoint, target)
+    convert_file(decided, checkpoint, tmp_path / "x.safetensors")
+    reverted = revert_file(decided, open_checkpoint(tmp_path / "x.safetensors"), checkpoint, tmp_path / "back.pt")
+    again = open_checkpoint(tmp_path / "back.pt").tensors
+    assert reverted.folded == ()
+    assert all(again[name].read().tobytes() == value.tobytes() for name, value in state.items())
+    trained = {**load_file(tmp_path / "x.safetensors"), "dense_h/bias": np.ones(20, np.float32)}
+    reverted = revert_file(decided, open_checkpoint(trained), checkpoint, tmp_path / "trained.pt")
+    again = open_checkpoint(tmp_path / "trained.pt").tensors
+    assert reverted.folded == ("bias_ih_l0, bias_hh_l0: only their sum is kept",)
+    assert np.array_equal(again["bias_ih_l0"].read() + again["bias_hh_l0"].read(), np.ones(20))
+    assert np.array_equal(again["weight_hh_l0"].read(), state["weight_hh_l0"])
+
+
 @pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
 def test_a_reversion_holds_few_tensors_at_once(suffix: str, tmp_path: Path) -> None:
     state: dict[str, Any] = {f"layers.{i}.weight": np.full((5, 3), i, np.float32) for i in range(9)}
