@@ -235,6 +235,26 @@ def test_reversion_gives_back_the_very_bits(suffix: str, tmp_path: Path) -> None
         assert TorchPort().load_state_dict(torch.load(out, weights_only=True)).missing_keys == []
 
 
+@pytest.mark.parametrize("code", [errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.ENOSPC, None])
+def test_a_file_system_that_reserves_nothing_is_written_to(
+    code: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: int) -> None:
+        raise OSError(code, os.strerror(code or 0))
+
+    if code is None:  # a system without the call
+        monkeypatch.delattr(os, "posix_fallocate", raising=False)
+    else:
+        monkeypatch.setattr(os, "posix_fallocate", refuse, raising=False)
+    if code == errno.ENOSPC:
+        with pytest.raises(weight_bridge.WriteError, match="No space left on device; nothing was left behind"):
+            convert_file(*opened(), tmp_path / "x.safetensors")
+        assert [*tmp_path.iterdir()] == []
+        return
+    assert convert_file(*opened(), tmp_path / "x.safetensors").leaves == 2
+    assert len(load_file(tmp_path / "x.safetensors")) == 2
+
+
 def test_a_sum_of_biases_is_told_apart_by_the_source_until_it_is_trained(tmp_path: Path) -> None:
     state = {name: tensor.numpy() for name, tensor in torch.nn.LSTM(3, 5).state_dict().items()}
     sizes = {"i/kernel": (3, 20), "h/kernel": (5, 20), "h/bias": (20,)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import threading
@@ -19,6 +20,8 @@ from weight_bridge.spec import Array
 PARTIAL = ".partial"
 FLUSH = 1 << 27  # bytes of a file that wait before they are brought to the disk
 _WRITING = threading.Lock()
+# What a file system says that gives no room ahead; a full disk is no such case.
+_CANNOT_RESERVE = {errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS}
 
 
 @dataclass
@@ -81,10 +84,14 @@ def sync_file(path: Path) -> None:
 
 def reserve(file: BinaryIO, size: int) -> None:
     """Gives a file its size and the disk's room for it; writing waits for a disk that looks for room piece by piece."""
-    try:
-        os.posix_fallocate(file.fileno(), 0, size)
-    except AttributeError:  # macOS
-        file.truncate(size)
+    if hasattr(os, "posix_fallocate"):  # macOS has none
+        try:
+            os.posix_fallocate(file.fileno(), 0, size)
+            return
+        except OSError as error:
+            if error.errno not in _CANNOT_RESERVE:
+                raise
+    file.truncate(size)
 
 
 class Flusher:
