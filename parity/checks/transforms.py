@@ -17,7 +17,7 @@ from parity.pair import Mode
 from parity.record import Record
 from parity.tolerance import ILL_CONDITIONED, Override
 from parity.trial import REFUSALS, Trial
-from parity.verdicts import Select, sensitivity
+from parity.verdicts import Select, explained_by_format, sensitivity
 
 
 def run(trial: Trial, overrides: tuple[Override, ...]) -> Iterator[Finding]:
@@ -92,6 +92,8 @@ def _explained(trial: Trial, mode: Mode, select: Select, comparison: Comparison)
     """Another order of the same operations may round otherwise, and no more than that."""
     if comparison.kind != "numbers":
         return "bug"
+    if explained_by_format(trial, mode, comparison.error):
+        return "precision mode"
     parted = sensitivity(trial, mode, select, comparison.name)
     return "ill-conditioned" if comparison.error <= ILL_CONDITIONED * parted else "bug"
 
