@@ -119,7 +119,8 @@ class Cause:
       id: of the catalogue, `norm-epsilon`.
       where: module name on the torch side.
       detail: both settings, in words.
-      explains: share of the error that vanishes when the reference is recomputed with the suspected mistake.
+      explains: share of the error that vanishes when the reference is recomputed with the suspected mistake, or the
+        candidate without it; 1 where formats, keys or initial values show the mistake themselves.
     """
 
     id: str
