@@ -17,7 +17,7 @@ from weight_bridge.conventions.regrouping import regrouped
 from weight_bridge.conventions.reparametrization import effective
 from weight_bridge.flattening import channels_last, undeclared
 from weight_bridge.mapping import Mapping, Pairing, Rule, Verdict, fill, match
-from weight_bridge.names import align
+from weight_bridge.names import align, nearest
 from weight_bridge.pairing import Match, Question, Tie, pair
 from weight_bridge.stacking import stacked
 from weight_bridge.structure import Layer, Target
@@ -183,12 +183,14 @@ def _take_written(rest: _Open, pairings: Iterable[Pairing]) -> None:
             if (variables := match(pairing.source, unit.where)) is not None
         ]
         if not hits:
-            rest.problems.append(f"[[layer]] {pairing.source}: no layer of the checkpoint has that name")
+            near = nearest(pairing.source, (unit.where for unit in (*rest.compounds[0], *rest.sources)))
+            rest.problems.append(f"[[layer]] {pairing.source}: no layer of the checkpoint has that name{near}")
         for unit, variables in hits:
             where = fill(pairing.target, variables)
             places = [other for other in theirs if other.where == where]
             if not places:
-                rest.problems.append(f"[[layer]] {pairing.target}: the target has no layer {where}")
+                near = nearest(where, (other.where for other in theirs))
+                rest.problems.append(f"[[layer]] {pairing.target}: the target has no layer {where}{near}")
                 continue
             other = next((place for place in places if place.family == unit.family), places[0])
             try:

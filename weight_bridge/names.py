@@ -7,6 +7,7 @@ hardly.
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -93,6 +94,17 @@ class Alignment:
     cost: float
     numbers: tuple[tuple[int, int], ...]
     exchanged: bool
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Returns the end of a message about an unknown name: the known one that it may have meant, if any is near.
+
+    Example:
+      >>> nearest("stem.weigth", ["stem.weight", "head.bias"]), nearest("body", ["stem.weight"])
+      ('; the nearest is stem.weight', '')
+    """
+    found = difflib.get_close_matches(name, list(known), n=1)
+    return f"; the nearest is {found[0]}" if found else ""
 
 
 def align(source: Tokens, target: Tokens) -> Alignment:

@@ -13,7 +13,7 @@ from weight_bridge.checkpoint import Checkpoint
 from weight_bridge.conventions.derivable import derivable
 from weight_bridge.joint import Each
 from weight_bridge.mapping import Mapping, Rule, fill, match, pattern_matches
-from weight_bridge.names import tokens
+from weight_bridge.names import nearest, tokens
 from weight_bridge.plan import Ignored, Plan, Step, Unfilled, natural
 from weight_bridge.spec import Spec
 from weight_bridge.structure import Layer, Leaf, Target
@@ -54,10 +54,12 @@ class _Draft:
         # Those of steps, and those that a problem accounts for.
         self.used: set[str] = set()
         self.filled: set[str] = set()
+        self.taken: set[str] = set()  # those that steps fill
 
     def add(self, step: Step) -> None:
         """Adds a step, which settles its tensors and leaves."""
         self.steps.append(step)
+        self.taken.update(step.targets)
         self.settle(step.sources, step.targets)
 
     def settle(self, names: Iterable[str], paths: Iterable[str]) -> None:
@@ -118,7 +120,9 @@ def _expand(draft: _Draft, rule: Rule) -> None:
     first = rule.source[0]
     hits = [variables for name in draft.checkpoint.tensors if (variables := match(first, name)) is not None]
     if not hits:
-        draft.problems.append(f"rule {first} -> {rule.target[0]}: no tensor has that name")
+        draft.problems.append(
+            f"rule {first} -> {rule.target[0]}: no tensor has that name{nearest(first, draft.checkpoint.tensors)}"
+        )
     for variables in hits:
         _add(
             draft, tuple(fill(t, variables) for t in rule.source), tuple(fill(t, variables) for t in rule.target), rule
@@ -128,12 +132,15 @@ def _expand(draft: _Draft, rule: Rule) -> None:
 def _add(draft: _Draft, names: tuple[str, ...], paths: tuple[str, ...], rule: Rule) -> None:
     """Adds one step, or the problems that keep it from being one."""
     title = f"rule {' + '.join(names)} -> {', '.join(paths)}"
-    absent = [f"{title}: no tensor {name}" for name in names if name not in draft.checkpoint.tensors]
-    absent += [f"{title}: the target has no leaf {path}" for path in paths if path not in draft.leaves]
-    taken = draft.filled
-    absent += [f"{title}: {path} is filled already" for path in paths if path in taken]
+    tensors, leaves = draft.checkpoint.tensors, draft.leaves
+    absent = [f"{title}: no tensor {name}{nearest(name, tensors)}" for name in names if name not in tensors]
+    absent += [f"{title}: the target has no leaf {p}{nearest(p, leaves)}" for p in paths if p not in leaves]
+    absent += [f"{title}: {path} is filled already" for path in paths if path in draft.taken]
     if absent:
         draft.problems += absent
+        return
+    if not draft.filled.isdisjoint(paths):  # a problem accounts for them
+        draft.settle(names, paths)
         return
     specs = tuple(draft.checkpoint.tensors[name].spec for name in names)
     try:

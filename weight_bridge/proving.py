@@ -132,7 +132,10 @@ def _inputs(given: Any, model: Any) -> tuple[Any, ...]:
     found = found() if callable(found) else found
     if found is None:
         if not isinstance(model, tuple) or len(model) != 2 or isinstance(model[1], Mapping):
-            raise UsageError("inputs: this target tells no example inputs; say --inputs package.module:callable")
+            raise UsageError(
+                "inputs: this target tells no example inputs; say --inputs package.module:callable, which returns an "
+                "array as torch takes it, or a tuple of them"
+            )
         found = model[1]
         found = tuple(_drawn(one, number) for number, one in enumerate(found if isinstance(found, tuple) else (found,)))
     return found if isinstance(found, tuple) else (found,)

@@ -261,4 +261,6 @@ def test_a_declaration_that_cannot_be(channels: str, line: str) -> None:
     written = f'[[layer]]\nsource = "fc1"\ntarget = "fc1"\nchannels_last = {channels}'
     with pytest.raises(Exception, match=r"plan|mapping") as refused:
         planned(*joined(CONV, FC1), mapping=loads(written))
-    assert line in getattr(refused.value, "problems", ())
+    problems = getattr(refused.value, "problems", ())
+    assert line in problems
+    assert not any("filled already" in problem for problem in problems)

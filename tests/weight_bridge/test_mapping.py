@@ -159,6 +159,36 @@ def test_rules_that_cannot_hold_are_listed_with_the_rest() -> None:
     ]
 
 
+MISNAMED = {
+    'rule = [{source = "stem.weigth", target = "stem/kernel"}]': (
+        "rule stem.weigth -> stem/kernel: no tensor has that name; the nearest is stem.weight"
+    ),
+    'rule = [{source = "stem.weight", target = "stem/kernl"}]': (
+        "rule stem.weight -> stem/kernl: the target has no leaf stem/kernl; the nearest is stem/kernel"
+    ),
+    'layer = [{source = "stemm", target = "stem"}]': (
+        "[[layer]] stemm: no layer of the checkpoint has that name; the nearest is stem"
+    ),
+    'layer = [{source = "stem", target = "stemm"}]': (
+        "[[layer]] stemm: the target has no layer stemm; the nearest is stem"
+    ),
+}
+
+
+@pytest.mark.parametrize(("written", "line"), MISNAMED.items())
+def test_a_misspelt_name_is_told_with_the_nearest(written: str, line: str) -> None:
+    with pytest.raises(PlanError) as refused:
+        plan({"stem.weight": np.zeros((5, 3))}, {"stem": {"kernel": np.zeros((3, 5))}}, mapping=loads(written))
+    assert refused.value.problems == (line,)
+
+
+def test_a_leaf_that_a_problem_accounts_for_is_not_told_as_filled() -> None:
+    rules = (Rule(("a",), ("c",)), Rule(("b",), ("c",)))
+    with pytest.raises(PlanError) as refused:
+        plan({"a": np.zeros(2), "b": np.zeros(3)}, {"c": np.zeros(3)}, mapping=Mapping(rules))
+    assert refused.value.problems == ("c: expected shape [3], got [2] from a",)
+
+
 def test_rules_that_fill_a_leaf_twice_are_refused() -> None:
     rules = (Rule(("a",), ("c",)), Rule(("b",), ("c",)))
     with pytest.raises(PlanError, match="rule b -> c: c is filled already"):
