@@ -61,6 +61,9 @@ NUDGE = 8
 GROWTH = 1e3
 """How many roundings a right candidate's gradients may differ by, each growing as the reference's own ones do."""
 
+BLOWN_UP = 1e12
+"""Training whose parameters have grown by this is no training: what is left of it is overflow."""
+
 VACUOUS = 1e-12
 """A gradient under this share of its siblings', or an output that varies by less, is evidence of nothing."""
 

@@ -119,8 +119,9 @@ UNET_HYPER = claim(
 )
 BLOCK_1D = claim("ConditionalResidualBlock1d", _block(1, hyper=False))
 BLOCK_2D = claim("ConditionalResidualBlock2d", _block(2, hyper=False))
-HYPER_BLOCK_1D = claim("HyperConditionalResidualBlock1d", _block(1, hyper=True))
-HYPER_BLOCK_2D = claim("HyperConditionalResidualBlock2d", _block(2, hyper=True))
+_OVERFLOW = {"special": "a generated kernel times its input overflows in another order where values are huge"}
+HYPER_BLOCK_1D = claim("HyperConditionalResidualBlock1d", _block(1, hyper=True), exempt=_OVERFLOW)
+HYPER_BLOCK_2D = claim("HyperConditionalResidualBlock2d", _block(2, hyper=True), exempt=_OVERFLOW)
 DOWNSAMPLE_1D = claim("Downsample1d", _resampling("Downsample", 1))
 DOWNSAMPLE_2D = claim("Downsample2d", _resampling("Downsample", 2))
 UPSAMPLE_1D = claim("Upsample1d", _resampling("Upsample", 1))

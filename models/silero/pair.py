@@ -45,5 +45,6 @@ VOICE = parity.Pair(
     ),
     inputs=_inputs,
     modes=("eval",),
+    exempt={"trajectory": "torch trains the two biases of a gate, each at the full rate, where Flax has their sum"},
     checks=("forward", "input_grad", "param_grad"),
 )

@@ -20,7 +20,7 @@ from parity.judgement import Finding, Judgement, Note, settled
 from parity.optimizers import DEFAULT_OPTIMIZERS, Optimizers
 from parity.pair import Mode
 from parity.record import Arrays
-from parity.tolerance import FLOAT64_DEFAULT, GROWTH, Bound, Override
+from parity.tolerance import BLOWN_UP, FLOAT64_DEFAULT, GROWTH, Bound, Override
 from parity.training import Moment, Run
 from parity.trial import Trial
 
@@ -93,18 +93,26 @@ def _rounded(before: np.ndarray, after: np.ndarray, steps: int) -> float:
 
 
 def _together(training: Run, moved: Run, overrides: tuple[Override, ...]) -> Iterator[list[Judgement]]:
-    """Both sides, each on its own gradients."""
+    """Both sides, each on its own gradients, for as long as the reference's training has not blown up."""
     moments, _ = training.reference
     others, _ = moved.reference
     starts = [training.moment(training.trial.state, {}), training.moment(moved.trial.state, {})]
     candidate = training.candidate()
+    size = max(map(scale_of, starts[0].parameters.values()), default=0.0)
     for index, (moment, other, got) in enumerate(zip(moments, others, candidate, strict=True)):
+        if not all(_sound(value, size) for value in moment.parameters.values()):
+            return
         label = f"{training.optimizers.name}, step {index + 1}"
         yield [
             judgement
             for truth, near, mine, slack in _quantities(moment, other, got, starts, index + 1)
             for judgement in _against_growth(training.mode, truth, near, mine, slack, label, overrides)
         ]
+
+
+def _sound(value: np.ndarray, size: float) -> bool:
+    """Whether a parameter is finite and not beyond all the sizes that the model began with."""
+    return bool(np.isfinite(value).all()) and scale_of(value) <= BLOWN_UP * size
 
 
 def _quantities(

@@ -69,7 +69,8 @@ def test_a_fault_goes_where_it_says_and_its_check_is_declared(fault: Fault) -> N
 def _look(model: Any) -> tuple[dict[Any, Any], dict[Any, bytes]]:
     """What an edit may change: classes and attributes of all modules, values of all variables."""
     parts = {
-        path: (type(part), {n: _plain(v) for n, v in vars(part).items()}) for path, part in nnx.iter_modules(model)
+        path: (type(part), {n: _plain(v) for n, v in vars(part).items() if not n.startswith("_pytree")})
+        for path, part in nnx.iter_modules(model)
     }
     state = nnx.to_flat_state(nnx.state(model))
     return parts, {path: np.asarray(_bits(variable.get_value())).tobytes() for path, variable in state}
