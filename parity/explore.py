@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from hypothesis import strategies as st
 
-from parity._errors import StructureMismatch
+from parity._errors import StructureMismatch, UsageError
 from parity.backends import Call, candidate_program
 from parity.backends.construction import constructed
 from parity.draws import drawing
@@ -78,11 +78,27 @@ def cases(pair: Pair, budget: Budget) -> list[Case]:
 
     def collect(data: st.DataObject) -> None:
         config = data.draw(pair.configs)
-        case = Case(config, data.draw(pair.inputs(config)))
+        case = Case(config, _declared(pair, pair.inputs(config), data))
         found.setdefault(str(case), case)
 
     drawing(collect, st.data(), examples=budget.configs * DRAWS_PER_CASE, seed=budget.seed)
     return list(found.values())[: budget.configs]
+
+
+def _declared(pair: Pair, strategy: Any, data: st.DataObject) -> tuple[Input, ...]:
+    """One draw of what a pair says its inputs are.
+
+    Raises:
+      UsageError: it is something else.
+    """
+    drawn: Any = data.draw(cast("Any", strategy)) if isinstance(strategy, st.SearchStrategy) else None
+    if not isinstance(drawn, tuple | list) or not all(isinstance(one, Input) for one in cast("list[Any]", drawn)):
+        given = strategy if drawn is None else drawn
+        raise UsageError(
+            f"pair {pair.name!r}: inputs(config) must be a strategy of tuples, e.g. st.just((parity.real(2, 5),)); "
+            f"got {given!r}"
+        )
+    return tuple(cast("list[Input]", drawn))
 
 
 def explore(

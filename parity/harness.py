@@ -12,6 +12,7 @@ from parity._errors import ReferenceRefuses, StructureMismatch, UsageError
 from parity.backends import Call
 from parity.checks import named
 from parity.explore import Budget, explore
+from parity.fitting import Fit
 from parity.formats import Precision, require_known
 from parity.judgement import told
 from parity.layout import Layouts
@@ -85,6 +86,7 @@ def compare(
         found = examine(trial, chosen, ())
     except ReferenceRefuses as refusal:
         raise UsageError(f"the reference refuses these inputs: {refusal}") from refusal
+    _require_layout(trial)
     notes = told(found.notes)
     if found.ok:
         mode = "training" if train else "evaluation"
@@ -141,6 +143,7 @@ def _explored(pair: Pair, candidate: str, precision: Precision, budget: Budget, 
     try:
         explore(pair, candidate, precision, budget, survey.visit)
     except Stop as stop:
+        survey.require_layout()
         example = f"{stop.case}, {stop.trial.example.profile} values, seed {stop.trial.example.seed}"
         report = Report(pair.name, "", precision, stop.found.results, example=example)
         return conclude(stop.trial, report) if diagnose else report
@@ -148,6 +151,7 @@ def _explored(pair: Pair, candidate: str, precision: Precision, budget: Budget, 
         return Report(pair.name, "", precision, (Result.broken("forward", str(mismatch)),))
     except weight_bridge.WeightBridgeError as refusal:
         return Report(pair.name, "", precision, (Result.broken("carry", str(refusal)),))
+    survey.require_layout()
     return survey.report(precision)
 
 
@@ -158,6 +162,13 @@ def conclude(trial: Trial, report: Report) -> Report:
     from parity.diagnosis import diagnose
 
     return diagnose(trial, report)
+
+
+def _require_layout(trial: Trial) -> None:
+    """Refuses a layout that applies to nothing in a trial."""
+    fit = Fit()
+    fit.see(trial)
+    fit.require_applied()
 
 
 def _array(value: Any) -> np.ndarray:

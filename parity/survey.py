@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from parity._errors import ParityError, ReferenceRefuses, StructureMismatch
 from parity.checks import Check, named
 from parity.explore import Case
+from parity.fitting import Fit
 from parity.formats import Precision
 from parity.judgement import Finding, Judgement, Note, told
 from parity.pair import Mode, Pair
@@ -102,6 +103,7 @@ class Survey:
         self._first: dict[str, tuple[str, int]] = {}
         self._needed: set[Override] = set()
         self._refused: list[str] = []
+        self._fit = Fit()
 
     def visit(self, case: Case, trial: Trial) -> None:
         """Judges one trial; raises at the first failure.
@@ -121,6 +123,7 @@ class Survey:
             if first:
                 del self._first[str(case)]  # the next example takes its place
             return
+        self._fit.see(trial)
         if not found.ok:
             raise Stop(case, trial, found)
         self._visits[str(case)] += 1
@@ -130,6 +133,14 @@ class Survey:
         for worst in found.worst:
             before = self._worst.get(worst.check)
             self._worst[worst.check] = worst if before is None else worst.merged(before)
+
+    def require_layout(self) -> None:
+        """Refuses a layout that applied to nothing in all visited trials; the candidate would be blamed for it.
+
+        Raises:
+          UsageError: with what there is for it to apply to.
+        """
+        self._fit.require_applied()
 
     def report(self, precision: Precision) -> Report:
         """The worst of everything, when nothing failed."""
@@ -141,14 +152,13 @@ class Survey:
             *(self._pair.name, "", precision, (*results, *self._unneeded(precision))),
             examples=self._visits.total(),
             configs=len(self._visits),
-            notes=tuple(self._notes(results)),
+            notes=tuple(self._notes()),
         )
 
-    def _notes(self, results: list[Result]) -> list[str]:
+    def _notes(self) -> list[str]:
         """Overrides in force, checks without anything to judge, remarks, refused examples."""
         notes = [str(override) for override in self._pair.overrides]
         notes += [f"{name} not claimed: {why}" for name, why in self._pair.exempt.items() if name in self._pair.checks]
-        notes += [f"{result.check} found nothing to compare" for result in results if not result.leaves]
         notes += told(note for note, cases in self._said.items() if not note.always or self._always(cases))
         if self._refused:
             notes.append(f"the reference refused {len(self._refused)} further examples: {self._refused[0]}")

@@ -14,6 +14,7 @@ import numpy as np
 from parity._errors import ReferenceRefuses, StructureMismatch
 from parity.audit import Audit
 from parity.cotangents import cotangents
+from parity.fitting import forgotten
 from parity.formats import Precision, is_floating, rounded
 from parity.pair import Mode
 from parity.record import Arrays, Example, Record
@@ -130,8 +131,9 @@ class Trial:
                     gradients=gradients,
                 )
         except REFUSALS as refusal:
+            hint = "" if self.quiet else forgotten(self.session.reference.model, self.session.layouts)
             raise StructureMismatch(
-                f"only the candidate refuses, in {mode} mode: {type(refusal).__name__}: {refusal}"
+                f"only the candidate refuses, in {mode} mode: {type(refusal).__name__}: {refusal}{hint}"
             ) from refusal
 
     def forward_reference(self, mode: Mode) -> Record:

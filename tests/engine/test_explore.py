@@ -163,3 +163,17 @@ def test_a_check_that_a_pair_does_not_claim_is_not_run_and_the_reason_is_shown()
         _pair(exempt={"sizes": ""})
     with pytest.raises(UsageError, match="no check called 'size'"):
         check(_pair(exempt={"size": "rows come in threes"}), examples=1)
+
+
+@pytest.mark.parametrize("given", [st.just(real(2, 5)), (real(2, 5),), st.just((3,))], ids=["bare", "no strategy", "3"])
+def test_inputs_that_are_no_strategy_of_tuples_are_refused(given: Any) -> None:
+    with pytest.raises(UsageError) as refused:
+        check(_pair(inputs=lambda config: given), examples=1)
+    words = "pair 'net': inputs(config) must be a strategy of tuples, e.g. st.just((parity.real(2, 5),)); got "
+    assert str(refused.value).startswith(words)
+
+
+def test_a_check_that_finds_nothing_says_so_once() -> None:
+    report = check(_pair(), examples=1, checks=("forward", "buffers"))
+    assert [result.detail for result in report.results if not result.leaves] == ["nothing to compare"]
+    assert report.notes == ()

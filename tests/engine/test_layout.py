@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+import torch
+from flax import nnx
+from hypothesis import strategies as st
 
-from parity import Layout, UsageError
+from parity import Layout, Pair, UsageError, check, compare, real
 from parity.layout import Layouts
 
 IMAGE = np.arange(2 * 3 * 5 * 7).reshape(2, 3, 5, 7)
@@ -39,3 +44,49 @@ def test_named_leaves_alone() -> None:
     assert layouts.to_reference("output", IMAGE).shape == IMAGE.shape
     with pytest.raises(UsageError, match="it has 4 axes, the array has shape"):
         layouts.to_candidate("input[0]", IMAGE[0])
+
+
+SHAPES = "there are input[0] of shape [2, 3, 5, 7], output of shape [2, 3, 5, 7]"
+RANK = f"layout 'NCL->NLC': it has 3 axes, and no input or output has; {SHAPES}"
+
+
+@pytest.mark.parametrize(
+    ("layout", "message"),
+    [
+        ("NCL->NLC", RANK),
+        (
+            {"inputs[0]": "NCHW->NHWC", "output": "NCHW->NHWC"},
+            f"layout for 'inputs[0]': there is no such input or output; {SHAPES}",
+        ),
+    ],
+    ids=["rank", "name"],
+)
+def test_a_layout_that_applies_to_nothing_is_refused(layout: Any, message: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        compare(torch.nn.ReLU(), nnx.relu, IMAGE - 99.5, carry=None, layout=layout, checks=("forward",))
+    assert str(refused.value) == message
+
+
+@pytest.mark.parametrize("candidate", [nnx.relu, nnx.sigmoid], ids=["right", "wrong"])
+def test_a_pair_s_layout_has_to_apply_somewhere(candidate: Any) -> None:
+    pair = Pair(
+        name="relu",
+        reference=lambda config: torch.nn.ReLU(),
+        candidates={"function": lambda config: candidate},
+        configs=st.sampled_from([(2, 3, 5, 7), (2, 3, 5)]),
+        inputs=lambda config: st.just((real(*config),)),
+        modes=("eval",),
+        checks=("forward",),
+        layout="ABCDE->ABCED",
+    )
+    with pytest.raises(UsageError, match=r"^layout 'ABCDE->ABCED': it has 5 axes, and no input or output has; there"):
+        check(pair, examples=4)
+
+
+def test_channels_that_a_candidate_has_last_are_hinted_at() -> None:
+    reference = torch.nn.Conv2d(3, 11, 3)
+    port = nnx.Conv(3, 11, (3, 3), padding="VALID", rngs=nnx.Rngs(0))
+    (found,) = compare(reference, port, IMAGE / 97, checks=("forward",)).results
+    assert found.detail.startswith("only the candidate refuses, in eval mode: ")
+    assert found.detail.endswith("; if the candidate has channels last, say layout='NCHW->NHWC'")
+    assert compare(reference, port, IMAGE / 97, checks=("forward",), layout="NCHW->NHWC").ok
