@@ -99,10 +99,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     terminalreporter.line(f"{agree} of {len(reports)} comparisons agree, {examples} examples; largest relative errors:")
     found = [(result, report) for report in reports for result in report.results if result.leaves]
     for check in dict.fromkeys(result.check for result, _ in found):
-        worst, pair = max(
-            ((r.max_relative_error, report.pair) for r, report in found if r.check == check), default=(0, "")
-        )
-        terminalreporter.line(f"  {check:<12} {worst:.1e}  {pair}")
+        ran = [(result, report.pair) for result, report in found if result.check == check]
+        worst, pair = max(ran, key=lambda one: (one[0].max_relative_error, one[1]))
+        terminalreporter.line(f"  {check:<12} {worst.size}  {pair}{f', {worst.passed_as}' if worst.passed_as else ''}")
 
 
 def _require_usable(chosen: Any) -> None:

@@ -61,6 +61,18 @@ class Result:
         shape = c.histogram, c.top, worst.verdict, c.ulp_quantile
         return cls(check, ok, *numbers, *at_worst, leaves, detail, *shape)
 
+    @property
+    def passed_as(self) -> str:
+        """The verdict that lets an error over the bound pass; empty for plain agreement and for failures."""
+        return self.verdict if self.ok and self.verdict not in ("parity", "rounding") else ""
+
+    @property
+    def size(self) -> str:
+        """The measured error in two digits, or what stands in place of a number."""
+        if np.isfinite(self.max_relative_error):
+            return f"{self.max_relative_error:.1e}"
+        return "structure" if self.verdict == "structure" else "not finite"
+
     @classmethod
     def broken(cls, check: str, problem: str) -> Result:
         """What stands in a report where the sides could not be compared at all."""

@@ -52,7 +52,7 @@ def _row(result: Result) -> str:
         return f"  {mark}{result.detail}{_at(result)}"
     measured = f"{result.check:<12} error {result.max_relative_error:.1e}, bound {result.tolerance:.1e}"
     if result.ok:
-        verdict = "" if result.verdict in ("parity", "rounding") else f", {result.verdict}"
+        verdict = f", {result.passed_as}" if result.passed_as else ""
         return f"  ok    {measured}{verdict}"
     verdict = "" if result.verdict == "bug" else f"{result.verdict}: "
     return f"  FAIL  {measured}: {verdict}{result.got:.6g}, reference {result.expected:.6g}{_at(result)}"

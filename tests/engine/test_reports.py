@@ -108,3 +108,23 @@ def test_html_is_one_file_that_shows_all_of_it() -> None:
     assert "<b>" not in page
     for shown in ("gn-eps-default", "output[1, 3]", "stem", "python -m parity check mine:ENCODER"):
         assert shown in page, shown
+
+
+def test_an_error_over_its_bound_that_passes_is_told_from_agreement_and_notes_are_shown() -> None:
+    passing = replace(GRADIENT, max_relative_error=1.8e-8, verdict="precision mode")
+    kink = replace(GRADIENT, check="forward", max_relative_error=np.inf, verdict="semantic boundary")
+    report = replace(RIGHT, results=(passing, kink), notes=("the candidate leaves <the> run",))
+    cells = "| ✅ right [linen] | 1.8e-08 precision mode | not finite semantic boundary |"
+    lines = render_markdown([report]).splitlines()
+    assert lines[4] == cells
+    note = "the candidate leaves <the> run"
+    assert lines[5:] == ["", "### Notes on pairs that agree", "", "```text", f"right [linen]: {note}", "```"]
+    page = render_html([report])
+    assert '>1.8e-08 <span class="soft">precision mode</span></td>' in page
+    assert f"<code>right [linen]</code> {html.escape(note)}</p>" in page
+
+
+def test_bars_along_the_depth_carry_both_numbers() -> None:
+    page = render_html([replace(PARTED, depth=(ModuleError("act", "act", 1.6e-16, 0.34),))])
+    assert '<code>1.6e-16</code><code class="soft">3.4e-01</code>' in page
+    assert "bars: 1e-17 … 1, logarithmic" in page
