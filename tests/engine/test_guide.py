@@ -6,13 +6,16 @@ import re
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import pytest
+from flax import nnx
 
 import parity
 from parity.checks import CHECKS
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "parity.md").read_text(encoding="utf-8")
-SNIPPETS = re.findall(r"^```python\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
+MODELS, CLAIM, ATTENTION = re.findall(r"^```python\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
 REPORTS = re.findall(r"^```text\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
 
 
@@ -35,13 +38,24 @@ def rounded(report: str) -> str:
     ids=["as it stands", "mended"],
 )
 def test_the_pair_reports_what_the_guide_shows(change: tuple[str, str], report: str) -> None:
-    assert rounded(shown("\n".join(SNIPPETS).replace(*change))) == rounded(report)
+    assert rounded(shown(f"{MODELS}\n{CLAIM}".replace(*change))) == rounded(report)
 
 
 def test_the_claim_takes_ten_lines() -> None:
-    assert len(SNIPPETS) == 2
-    claim = SNIPPETS[1].partition("BLOCK = ")[2].splitlines()
+    claim = CLAIM.partition("BLOCK = ")[2].splitlines()
     assert len(claim) <= 10
+
+
+def test_attention_in_the_format_of_its_inputs_keeps_to_float64_where_flax_s_own_does_not() -> None:
+    names: dict[str, Any] = {"jnp": jnp, "nnx": nnx, "heads": 2, "width": 6, "rngs": nnx.Rngs(0)}
+    exec(compile(ATTENTION, "docs/parity.md", "exec"), names)
+    with jax.enable_x64(True):
+        query, key, value = jax.random.normal(jax.random.key(0), (3, 1, 5, 2, 3), dtype=float)
+        texts = [
+            str(jax.make_jaxpr(attend)(query, key, value))
+            for attend in (names["attention"], jax.nn.dot_product_attention)
+        ]
+    assert ["f32[" in text for text in texts] == [False, True]
 
 
 def test_every_check_has_its_row() -> None:
