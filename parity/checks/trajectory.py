@@ -22,7 +22,7 @@ from parity.pair import Mode
 from parity.record import Arrays
 from parity.tolerance import BLOWN_UP, FLOAT64_DEFAULT, GROWTH, Bound, Override
 from parity.training import Moment, Run
-from parity.trial import Trial
+from parity.trial import REFUSALS, Trial
 
 RELATIVE_STEP = 2e-3
 """Length of the reference's first step, relative to its parameters: small enough to stay where training is smooth."""
@@ -40,8 +40,21 @@ def run(trial: Trial, overrides: tuple[Override, ...]) -> Iterator[Finding]:
         rate = _rate(trial, mode, optimizers)
         training = Run(trial, mode, optimizers, rate)
         moved = Run(trial.moved(2 * UNIT_ROUNDOFF["float64"], off_zero=False), mode, optimizers, rate)
+        refusal = _refusal(training) or _refusal(moved)
+        if refusal is not None:
+            yield Note(f"trajectory: the reference refuses what {optimizers.name} makes of it: {refusal}")
+            continue
         yield from _until_wrong(_alone(training, overrides))
         yield from _until_wrong(_together(training, moved, overrides))
+
+
+def _refusal(training: Run) -> Exception | None:
+    """What the reference raises in its own training, as where weights that grow leave the range of a loss."""
+    try:
+        training.reference  # noqa: B018  (runs it, once)
+    except REFUSALS as refusal:
+        return refusal
+    return None
 
 
 def _rate(trial: Trial, mode: Mode, optimizers: Optimizers) -> float:

@@ -180,3 +180,21 @@ def test_float32_is_left_to_the_other_checks() -> None:
     trial = tried(Net(), Port(), precision="float32", pair=_pair(SGD))
     found = examined("trajectory", trial)
     assert [note.text for note in found.notes] == ["trajectory: only judged in float64, not in float32"]
+
+
+def test_a_reference_that_refuses_its_own_training_is_remarked() -> None:
+    class Bounded(Net):
+        calls = 0
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.calls += 1
+            if self.calls > 9:
+                raise ValueError("scores must lie in [0, 1]")
+            return super().forward(x)
+
+    found = examined("trajectory", tried(Bounded(), Port(), modes=("train",)))
+    assert all(result.ok for result in found.results)
+    assert {note.text.split(": ", 1)[1] for note in found.notes} == {
+        f"the reference refuses what {name} makes of it: scores must lie in [0, 1]"
+        for name in ("SGD with momentum", "AdamW")
+    }
