@@ -8,6 +8,7 @@ from flax import nnx
 
 from models.networks.activations_nnx import Activation
 from models.networks.config import ConvConfig, PaddingMode
+from models.networks.convolving import convolution_arguments
 from models.networks.kernels_nnx import Conv1d, Conv2d
 from models.networks.modules_nnx import Identity, RngsLike, Sequential, as_rngs, dropout
 from models.networks.norms_nnx import get_norm
@@ -55,18 +56,7 @@ class ConvNormActivation(nnx.Module):
         self.norm_first = cfg.norm_first
         width = 2 * out_channels if is_glu_like(cfg.activation) else out_channels
         width = scaled_width(width, cfg.scale_factor, axes=2)
-        self.conv = Conv2d(
-            in_channels,
-            width,
-            kernel_size=cfg.kernel_size,
-            stride=cfg.stride,
-            padding=cfg.padding,
-            dilation=cfg.dilation,
-            groups=cfg.groups,
-            bias=cfg.bias,
-            padding_mode=cfg.padding_mode,
-            rngs=rngs,
-        )
+        self.conv = Conv2d(in_channels, width, **convolution_arguments(cfg), rngs=rngs)
         self.norm = convolution_norm(cfg, "batch2d", in_channels, width)
         self.shuffle: nnx.Module = Identity()
         if cfg.scale_factor > 0:
@@ -105,18 +95,7 @@ class ConvNormActivation1d(nnx.Module):
         self.norm_first = cfg.norm_first
         width = 2 * out_channels if is_glu_like(cfg.activation) else out_channels
         width = scaled_width(width, cfg.scale_factor, axes=1)
-        self.conv = Conv1d(
-            in_channels,
-            width,
-            kernel_size=cfg.kernel_size,
-            stride=cfg.stride,
-            padding=cfg.padding,
-            dilation=cfg.dilation,
-            groups=cfg.groups,
-            bias=cfg.bias,
-            padding_mode=cfg.padding_mode,
-            rngs=rngs,
-        )
+        self.conv = Conv1d(in_channels, width, **convolution_arguments(cfg), rngs=rngs)
         self.norm = convolution_norm(cfg, "batch1d", in_channels, width)
         self.shuffle: nnx.Module = Identity()
         if cfg.scale_factor > 0:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from models.networks.activations_torch import Activation
 from models.networks.config import ConvConfig, PaddingMode
+from models.networks.convolving import convolution_arguments
 from models.networks.norms_torch import get_norm
 from models.networks.shuffle_torch import HorizonShuffle, HorizonUnShuffle
 from models.networks.sizes import is_glu_like, scaled_width
@@ -51,17 +52,7 @@ class ConvNormActivation(nn.Module):
         self.norm_first = cfg.norm_first
         width = 2 * out_channels if is_glu_like(cfg.activation) else out_channels
         width = scaled_width(width, cfg.scale_factor, axes=2)
-        self.conv = nn.Conv2d(
-            in_channels,
-            width,
-            kernel_size=cfg.kernel_size,
-            stride=cfg.stride,
-            padding=cfg.padding,
-            dilation=cfg.dilation,
-            groups=cfg.groups,
-            bias=cfg.bias,
-            padding_mode=cfg.padding_mode,
-        )
+        self.conv = nn.Conv2d(in_channels, width, **convolution_arguments(cfg))
         self.norm = convolution_norm(cfg, "batch2d", in_channels, width)
         self.shuffle: nn.Module = nn.Identity()
         if cfg.scale_factor > 0:
@@ -99,17 +90,7 @@ class ConvNormActivation1d(nn.Module):
         self.norm_first = cfg.norm_first
         width = 2 * out_channels if is_glu_like(cfg.activation) else out_channels
         width = scaled_width(width, cfg.scale_factor, axes=1)
-        self.conv = nn.Conv1d(
-            in_channels,
-            width,
-            kernel_size=cfg.kernel_size,
-            stride=cfg.stride,
-            padding=cfg.padding,
-            dilation=cfg.dilation,
-            groups=cfg.groups,
-            bias=cfg.bias,
-            padding_mode=cfg.padding_mode,
-        )
+        self.conv = nn.Conv1d(in_channels, width, **convolution_arguments(cfg))
         self.norm = convolution_norm(cfg, "batch1d", in_channels, width)
         self.shuffle: nn.Module = nn.Identity()
         if cfg.scale_factor > 0:

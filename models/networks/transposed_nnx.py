@@ -8,6 +8,7 @@ from flax import nnx
 
 from models.networks.activations_nnx import Activation
 from models.networks.convolution_nnx import convolution_norm
+from models.networks.convolving import transposed_arguments
 from models.networks.kernels_nnx import ConvTranspose1d, ConvTranspose2d
 from models.networks.modules_nnx import RngsLike, as_rngs, dropout
 from models.networks.sizes import is_glu_like
@@ -41,18 +42,7 @@ class ConvTransposeNormActivation(nnx.Module):
     def __init__(self, in_channels: int, out_channels: int, cfg: ConvConfig, *, rngs: RngsLike) -> None:
         rngs = as_rngs(rngs)
         width = 2 * out_channels if is_glu_like(cfg.activation) else out_channels
-        self.conv = ConvTranspose2d(
-            in_channels,
-            width,
-            kernel_size=cfg.kernel_size,
-            stride=cfg.stride,
-            padding=cfg.padding,
-            output_padding=cfg.output_padding,
-            dilation=cfg.dilation,
-            groups=cfg.groups,
-            bias=cfg.bias,
-            rngs=rngs,
-        )
+        self.conv = ConvTranspose2d(in_channels, width, **transposed_arguments(cfg), rngs=rngs)
         self.norm = convolution_norm(cfg, "batch2d", width, width)
         self.activation = Activation(cfg.activation, dim=-3, rngs=rngs)
         self.dropout = dropout(cfg.dropout, rngs)
@@ -83,18 +73,7 @@ class ConvTransposeNormActivation1d(nnx.Module):
     def __init__(self, in_channels: int, out_channels: int, cfg: ConvConfig, *, rngs: RngsLike) -> None:
         rngs = as_rngs(rngs)
         width = 2 * out_channels if is_glu_like(cfg.activation) else out_channels
-        self.conv = ConvTranspose1d(
-            in_channels,
-            width,
-            kernel_size=cfg.kernel_size,
-            stride=cfg.stride,
-            padding=cfg.padding,
-            output_padding=cfg.output_padding,
-            dilation=cfg.dilation,
-            groups=cfg.groups,
-            bias=cfg.bias,
-            rngs=rngs,
-        )
+        self.conv = ConvTranspose1d(in_channels, width, **transposed_arguments(cfg), rngs=rngs)
         self.norm = convolution_norm(cfg, "batch1d", width, width)
         self.activation = Activation(cfg.activation, dim=-2, rngs=rngs)
         self.dropout = dropout(cfg.dropout, rngs)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from models.networks.activations_torch import Activation
 from models.networks.convolution_torch import convolution_norm
+from models.networks.convolving import transposed_arguments
 from models.networks.sizes import is_glu_like
 
 if TYPE_CHECKING:
@@ -37,17 +38,7 @@ class ConvTransposeNormActivation(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, cfg: ConvConfig) -> None:
         super().__init__()
         width = 2 * out_channels if is_glu_like(cfg.activation) else out_channels
-        self.conv = nn.ConvTranspose2d(
-            in_channels,
-            width,
-            kernel_size=cfg.kernel_size,
-            stride=cfg.stride,
-            padding=cfg.padding,
-            output_padding=cfg.output_padding,  # pyright: ignore[reportArgumentType]  # one per axis is fine
-            dilation=cfg.dilation,
-            groups=cfg.groups,
-            bias=cfg.bias,
-        )
+        self.conv = nn.ConvTranspose2d(in_channels, width, **transposed_arguments(cfg))
         self.norm = convolution_norm(cfg, "batch2d", width, width)
         self.activation = Activation(cfg.activation, dim=-3)
         self.dropout = nn.Dropout(cfg.dropout) if cfg.dropout > 0 else nn.Identity()
@@ -77,17 +68,7 @@ class ConvTransposeNormActivation1d(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, cfg: ConvConfig) -> None:
         super().__init__()
         width = 2 * out_channels if is_glu_like(cfg.activation) else out_channels
-        self.conv = nn.ConvTranspose1d(
-            in_channels,
-            width,
-            kernel_size=cfg.kernel_size,
-            stride=cfg.stride,
-            padding=cfg.padding,
-            output_padding=cfg.output_padding,  # pyright: ignore[reportArgumentType]  # one per axis is fine
-            dilation=cfg.dilation,
-            groups=cfg.groups,
-            bias=cfg.bias,
-        )
+        self.conv = nn.ConvTranspose1d(in_channels, width, **transposed_arguments(cfg))
         self.norm = convolution_norm(cfg, "batch1d", width, width)
         self.activation = Activation(cfg.activation, dim=-2)
         self.dropout = nn.Dropout(cfg.dropout) if cfg.dropout > 0 else nn.Identity()
