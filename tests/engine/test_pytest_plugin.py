@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -22,7 +23,10 @@ def test_report(report):
 """
 
 
-def test_a_suite_runs_its_pairs_and_writes_its_files(pytester: pytest.Pytester) -> None:
+def test_a_suite_runs_its_pairs_and_writes_its_files(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))  # where any process finds the claims
     pytester.makepyfile(test_pairs=SUITE)
     options = "-k", "parity", "-p", "no:cacheprovider", "--parity-report", "found", "--junitxml", "junit.xml"
     run = pytester.runpytest_inprocess(*options)
