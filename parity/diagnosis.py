@@ -44,9 +44,7 @@ def diagnose(trial: Trial, report: Report) -> Report:
 
 
 def _known(trial: Trial, report: Report) -> tuple[Divergence, tuple[Cause, ...]] | None:
-    """What a failing check itself tells where no trace shows anything: keys, leaves that train otherwise,
-    formats.
-    """
+    """What a failing check itself tells where no trace does: keys, leaves that train otherwise, formats."""
     from parity.explain.formats import formats
     from parity.explain.keys import keys
     from parity.explain.merged import merged

@@ -141,7 +141,9 @@ def _forward(traced: Traced, check: str) -> Located:
     def own(twin: Twin) -> float:
         return 0.0 if twin.own > MODULE_BOUND and _contradicted(twin, traced.root) else twin.own
 
-    limit: Callable[[Twin], float] = lambda t: _limit(traced, t) if t.fit == "whole" else MODULE_BOUND  # noqa: E731  # one expression
+    def limit(twin: Twin) -> float:
+        return _limit(traced, twin) if twin.fit == "whole" else MODULE_BOUND
+
     twin = _deepest(traced.root, own, limit, _hidden(traced))
     wrong = twin.own > _limit(traced, twin)
     depth = tuple(
@@ -300,7 +302,7 @@ def _parameter_gradients(traced: Traced, twin: Twin) -> tuple[Arrays, Arrays]:
         for path, value in call.pulled.param_grads.items():
             total[path] = total[path] + value if path in total else value
     filled = {path for step in session.plan.steps for path in step.targets}
-    own = {n for n, aliases in session.reference.parameter_names().items() if len(aliases) == 1}
+    own = {n for n, aliases in session.parameter_names().items() if len(aliases) == 1}
     back = session.plan.pullback({path: g for path, g in total.items() if path in filled}, traced.trial.state)
     observed = {n: value for n, value in back.items() if n in own and n.startswith(f"{name}.")}
     return {n: traced.reference.param_grads[n] for n in observed}, observed

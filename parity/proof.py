@@ -92,7 +92,7 @@ def _evidence(trial: Trial, decided: weight_bridge.Plan) -> Iterator[weight_brid
     """What random weights show of every leaf."""
     expected, observed = trial.reference("eval").param_grads, trial.candidate("eval").param_grads
     largest = max((float(np.linalg.norm(value)) for value in expected.values()), default=0.0)
-    first = {alias: name for name, aliases in trial.session.reference.parameter_names().items() for alias in aliases}
+    first = {alias: name for name, aliases in trial.session.parameter_names().items() for alias in aliases}
     judged = {found.name: found for found in compare_all(expected, observed, "float64")}
     for step in decided.steps:
         names = [first[name] for name in step.sources if name in first]
@@ -106,7 +106,7 @@ def _evidence(trial: Trial, decided: weight_bridge.Plan) -> Iterator[weight_brid
 
 def _exchanged(trial: Trial, decided: weight_bridge.Plan) -> Iterator[weight_bridge.Evidence]:
     """The leaves whose gradient is another tensor's once all tensors that look alike hold the same values."""
-    parameters = {alias for aliases in trial.session.reference.parameter_names().values() for alias in aliases}
+    parameters = {alias for aliases in trial.session.parameter_names().values() for alias in aliases}
     steps = [step for step in decided.steps if set(step.sources) <= parameters]
     groups = [group for group in _alike(steps).values() if len(group) > 1]
     level = _levelled(trial, groups)
@@ -140,7 +140,7 @@ def _levelled(trial: Trial, groups: list[list[weight_bridge.Step]]) -> Trial:
     for group in groups:
         for step in group[1:]:
             state |= {name: trial.state[like] for name, like in zip(step.sources, group[0].sources, strict=True)}
-    for first, aliases in trial.session.reference.parameter_names().items():
+    for first, aliases in trial.session.parameter_names().items():
         state |= dict.fromkeys(aliases, state[first])
     return replace(trial, given=(state, trial.inputs), found={})
 

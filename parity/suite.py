@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -76,12 +77,8 @@ def explored(pair: Pair, candidate: str, choices: Choices, examples: int | None)
     count = next(n for n in (choices.examples, examples, 25) if n is not None)
     how: dict[str, Any] = {"examples": count, "precision": choices.precision, "device": choices.device}
     how["seed"] = choices.seed
-    report = check(
-        pair,
-        candidate=candidate,
-        checks=chosen_by(choices.checks),
-        reproduce=command(address(pair), candidate, checks=choices.checks, **how),
-        **how,
-    )
+    report = check(pair, candidate=candidate, checks=chosen_by(choices.checks), **how)
+    if not report.ok:
+        report = replace(report, reproduce=command(address(pair), candidate, checks=choices.checks, **how))
     choices.keep(report)
     return report

@@ -52,7 +52,7 @@ class Run:
         from parity.backends.training import TorchDescent
 
         session, state = self.trial.session, dict(self.trial.state)
-        names = session.reference.parameter_names()
+        names = session.parameter_names()
         descent = TorchDescent(self.optimizers, {name: state[name] for name in names}, self.rate)
         weights = cotangents(self.trial.reference(self.mode).outputs, self.trial.example.seed)
         moments, gradients = list[Moment](), list[Arrays]()
@@ -112,7 +112,7 @@ class Run:
         """Leaves of the candidate that a trainable parameter of the reference goes into."""
         session = self.trial.session
         assert session.plan is not None
-        names = {alias for aliases in session.reference.parameter_names().values() for alias in aliases}
+        names = {alias for aliases in session.parameter_names().values() for alias in aliases}
         paths = {path for step in session.plan.steps if names & set(step.sources) for path in step.targets}
         return frozenset(paths) & session.candidate.parameters()
 

@@ -147,7 +147,7 @@ def twins(reference: Trace, candidate: Trace, session: Session, precision: Preci
       The models themselves, with all other pairs inside.
     """
     steps = session.plan.steps if session.plan is not None else ()
-    names = session.reference.parameter_names()
+    names = session.parameter_names()
     first = {alias: name for name, aliases in names.items() for alias in aliases}
     pairs = align(reference, candidate, steps, first)
     root = _root(pairs[0], session.layouts, precision)

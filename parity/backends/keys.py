@@ -84,15 +84,15 @@ def idle_draws(
       train: training mode.
     """
     assert isinstance(program, JaxProgram)
-
-    def called(fill: Fill) -> list[np.ndarray]:
+    with isolated(precision):
         parameters, buffers, arguments, *_, numbers, _ = program.arguments(state, inputs, precision, draws=draws)
         leaves, given = jax.tree.map(jnp.asarray, ({**parameters, **buffers}, arguments))
-        with replaying(Replay(draws, numbers, fill)):
-            result, after = program.apply(leaves, given, train=train, key=jax.random.key(0))
-        return [*(np.asarray(leaf) for _, leaf in structure.leaves(result)), *map(np.asarray, after.values())]
 
-    with isolated(precision):
+        def called(fill: Fill) -> list[np.ndarray]:
+            with replaying(Replay(draws, numbers, fill)):
+                result, after = program.apply(leaves, given, train=train, key=jax.random.key(0))
+            return [*(np.asarray(leaf) for _, leaf in structure.leaves(result)), *map(np.asarray, after.values())]
+
         first, *others = (called(fill) for fill in EXTREMES)
     pairs = [pair for other in others for pair in zip(first, other, strict=True)]
     return all(np.array_equal(a, b, equal_nan=a.dtype.kind == "f") for a, b in pairs)

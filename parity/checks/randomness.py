@@ -63,16 +63,19 @@ def _judged(trial: Trial, mode: Mode, problem: str | None, overrides: tuple[Over
 
 
 def _used(trial: Trial, mode: Mode, drawn: tuple[Draw, ...], requests: tuple[Request, ...]) -> tuple[Request, ...]:
-    """The candidate's draws without those that nothing depends on."""
+    """The candidate's draws without those that nothing depends on: found once for a configuration."""
     from parity.backends.keys import idle_draws
 
     matched = tuple(request for request in requests if request.source is not None)
     if matched == requests:
         return requests
-    session, train = trial.session, mode == "train"
-    leaves, inputs = session.carried(trial.state), session.laid_out(trial.inputs)
-    idle = idle_draws(session.candidate, leaves, inputs, drawn, precision=trial.precision, train=train)
-    return matched if idle else requests
+    session, train, precision = trial.session, mode == "train", trial.precision
+
+    def idle() -> bool:
+        leaves, inputs = session.carried(trial.state), session.laid_out(trial.inputs)
+        return idle_draws(session.candidate, leaves, inputs, drawn, precision=precision, train=train)
+
+    return matched if session.once(("idle draws", train, precision, drawn), idle) else requests
 
 
 def _unmatched(drawn: tuple[Draw, ...], requests: tuple[Request, ...]) -> list[str]:

@@ -13,7 +13,7 @@ from parity.checks.base import Check, judged
 from parity.comparison import Comparison
 from parity.cotangents import cotangents
 from parity.formats import Precision, is_floating
-from parity.judgement import Finding, Note, settled
+from parity.judgement import Finding, Note, Verdict, settled
 from parity.pair import Mode
 from parity.record import Arrays, Record
 from parity.tolerance import Override, bound
@@ -77,7 +77,7 @@ class Curved(Trial):
 
     def direction(self) -> Arrays:
         """Standard normal relative to each array's size, the same for all names of a shared parameter."""
-        first = {alias: name for name, found in self.session.reference.parameter_names().items() for alias in found}
+        first = {alias: name for name, found in self.session.parameter_names().items() for alias in found}
         along = {name: _drawn(first[name], self.state[name], self.example.seed) for name in first if name in self.state}
         floating = {f"input[{i}]": x for i, x in enumerate(self.inputs) if is_floating(x)}
         return along | {name: _drawn(name, value, self.example.seed) for name, value in floating.items()}
@@ -117,8 +117,11 @@ def run(trial: Trial, overrides: tuple[Override, ...]) -> Iterator[Finding]:
     if wrong:
         return
     own = _modes(trial, curved.candidate(mode), trial.candidate(mode), mode)
-    narrow = explained_by_format(trial, mode, own.error)
-    yield settled("second_order", mode, own, limit, trial.precision, lambda: "precision mode" if narrow else "bug")
+
+    def explain() -> Verdict:
+        return "precision mode" if explained_by_format(trial, mode, own.error) else "bug"
+
+    yield settled("second_order", mode, own, limit, trial.precision, explain)
 
 
 def derivatives(record: Record) -> Arrays:

@@ -61,7 +61,7 @@ def _rate(trial: Trial, mode: Mode, optimizers: Optimizers) -> float:
     """The learning rate with which the reference's first step has the wanted length."""
     from parity.backends.training import TorchDescent
 
-    names = trial.session.reference.parameter_names()
+    names = trial.session.parameter_names()
     before = {name: trial.state[name] for name in names}
     after = TorchDescent(optimizers, before, 1.0).step(trial.reference(mode).param_grads)
     moved = np.sqrt(sum(float(np.sum(np.square(after[n] - before[n]))) for n in names))
@@ -75,12 +75,12 @@ def _alone(training: Run, overrides: tuple[Override, ...]) -> Iterator[list[Judg
     assert session.plan is not None
     single = {path for step in session.plan.steps if len(step.sources) == 1 for path in step.targets}
     moments, gradients = training.reference
+    aliases = session.parameter_names()
     paths = training.trained() & single
     before = {path: value for path, value in session.carried(start).items() if path in paths}
     descent = training.descent(before)
     zeros = {name: np.zeros_like(value) for name, value in start.items()}
     for index, (moment, gradient) in enumerate(zip(moments, gradients, strict=True)):
-        aliases = session.reference.parameter_names()
         named = {alias: gradient[name] for name in gradient for alias in aliases.get(name, (name,))}
         got = descent.step({p: g for p, g in session.plan.apply({**zeros, **named}).items() if p in paths})
         found = compare_all(

@@ -239,10 +239,10 @@ def taking(op: Op) -> Iterator[Hypothesis]:
         size = op.args[0].shape[axis]
         if type(part) is int:
             for other in {0, size - 1} - {part % size}:
-                elsewhere = _with(index, axis, other)
+                elsewhere = with_part(index, axis, other)
                 detail = f"index {other} of axis {axis} in place of {part}"
                 yield at(op, "index-differs", lambda o, i=elsewhere: o.args[0][i], detail)
-            everything = _with(index, axis, slice(None))
+            everything = with_part(index, axis, slice(None))
             kept = sum(isinstance(before, slice) for before in index[:axis])
             detail = f"the mean over axis {axis} in place of index {part}"
             yield at(op, "index-differs", lambda o, i=everything, a=kept: o.args[0][i].mean(a), detail)
@@ -250,12 +250,13 @@ def taking(op: Op) -> Iterator[Hypothesis]:
             start, stop, _ = part.indices(size)
             for step in (1, -1):
                 if start + step >= 0 and stop + step <= size:
-                    moved = _with(index, axis, slice(start + step, stop + step))
+                    moved = with_part(index, axis, slice(start + step, stop + step))
                     detail = f"axis {axis} from {start + step} in place of {start}"
                     yield at(op, "slice-offset", lambda o, i=moved: o.args[0][i], detail)
 
 
-def _with(index: tuple[Any, ...], place: int, part: Any) -> tuple[Any, ...]:
+def with_part(index: tuple[Any, ...], place: int, part: Any) -> tuple[Any, ...]:
+    """An index with another part in one place."""
     return (*index[:place], part, *index[place + 1 :])
 
 

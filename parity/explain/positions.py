@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from parity.backends.torch_rewrite import Op, Replace
+from parity.explain.layout import with_part
 from parity.explain.scene import Scene
 from parity.explain.suspect import Family, Hypothesis, Suspect, at
 
@@ -151,32 +151,20 @@ def _diluted(op: Op, missing: Tensor) -> Tensor:
 
 
 def window(op: Op) -> Iterator[Hypothesis]:
-    """The rows of a table that is longer than what it is added to."""
-    table, index = op.args[:2]
-    for place, part in enumerate(index if isinstance(index, tuple) else (index,)):
-        if (
-            isinstance(part, slice)
-            and place < table.ndim
-            and op.result.shape[place : place + 1] < table.shape[place : place + 1]
-        ):
-            for start in (1, 2):
-                detail = f"positions start at {start}"
-                yield at(op, "position-offset", lambda o, i=place, s=start: _later(o, i, s), detail)
+    """The rows of a table that is longer than what it is added to, from further on."""
+    table = op.args[0]
+    index = op.args[1] if isinstance(op.args[1], tuple) else (op.args[1],)
+    for axis, part in enumerate(index):
         if part is None or part is Ellipsis:
             return
-
-
-def _later(op: Op, axis: int, start: int) -> Tensor:
-    """The same number of rows, from `start` rows further on; impossible where the table ends before."""
-    table, index = op.args[:2]
-    part = index[axis] if isinstance(index, tuple) else index
-    stop = part.indices(table.shape[axis])[1]
-    moved = slice((part.start or 0) + start, stop + start, part.step)
-    return op.again()[:0] if stop + start > table.shape[axis] else table[_with_part(index, axis, moved)]
-
-
-def _with_part(index: Any, axis: int, part: slice) -> Any:
-    return (*index[:axis], part, *index[axis + 1 :]) if isinstance(index, tuple) else part
+        rows, size = op.result.shape[axis : axis + 1], table.shape[axis : axis + 1]
+        if not isinstance(part, slice) or not rows < size:
+            continue
+        stop = part.indices(size[0])[1]
+        for start in range(1, min(2, size[0] - stop) + 1):
+            moved = with_part(index, axis, slice((part.start or 0) + start, stop + start, part.step))
+            detail = f"positions start at {start}"
+            yield at(op, "position-offset", lambda o, i=moved: o.args[0][i], detail)
 
 
 FAMILY = Family("positions", {"getitem": window}, positions)
