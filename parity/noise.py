@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 from typing import Any
@@ -47,6 +47,10 @@ class Draw:
         return f"{self.kind}{chance} of shape {list(self.shape)}"
 
 
+Likeness = Callable[[Draw, Draw], bool]
+Sizes = Callable[[tuple[int, ...], tuple[int, ...]], bool]
+
+
 @dataclass(frozen=True)
 class Request:
     """A draw of the candidate, and the number of the reference's draw whose numbers it got; None for none."""
@@ -78,26 +82,39 @@ def uniforms(seed: int, index: int, shape: tuple[int, ...]) -> np.ndarray:
 def match(wanted: Draw, recorded: Sequence[Draw], used: Collection[int]) -> int | None:
     """The reference's draw that a candidate's draw corresponds to: the first unused one that is most alike.
 
-    Alike means, best first: the same sizes in the same order, kind and chance; the same sizes in any order, kind and
-    chance; the same number of elements, kind and chance; kind and chance, and shared along axes that the other has
-    apart, see `stretched`; then the first three without kind and chance, so that a wrong rate meets the numbers that it
-    got wrong, and Gumbel noise the exponential one. Normal numbers never make a mask.
+    What is alike, and how much, says `LIKENESSES`.
 
     Example:
       >>> layers = [Draw("bernoulli", (2, 3), 0.9), Draw("bernoulli", (5, 2), 0.8)]
       >>> match(Draw("bernoulli", (2, 5), 0.8), layers, ()), match(Draw("normal", (7,)), layers, ())
       (1, None)
     """
-    free = [index for index in range(len(recorded)) if index not in used and recorded[index].kind != OTHER]
-    exact = [i for i in free if recorded[i].kind == wanted.kind and _same_chance(recorded[i].chance, wanted.chance)]
-    akin = [i for i in free if {recorded[i].kind, wanted.kind} != {"normal", "bernoulli"}]
-    sizes = (_same_shape, _same_sizes, _same_count)
-    for among, ways in ((exact, (*sizes, _same_but_shared)), (akin, sizes)):
-        for alike in ways:
-            found = [i for i in among if alike(recorded[i].shape, wanted.shape)]
-            if found:
-                return found[0]
-    return None
+    found = (_first(wanted, recorded, used, alike) for alike in LIKENESSES)
+    return next((source for source in found if source is not None), None)
+
+
+def assigned(requests: Sequence[Request], recorded: Sequence[Draw]) -> tuple[Request, ...]:
+    """All draws of a call, each with the reference's draw that it corresponds to: the most alike find each other first.
+
+    Draw by draw, a number that is thrown away, as an initial value is when a module is built anew at every call, could
+    take a mask of as many elements from the draw behind it that is really meant.
+
+    Args:
+      requests: of the whole call, in order; their sources are not looked at.
+      recorded: the reference's draws.
+
+    Example:
+      >>> asked = [Request(Draw("uniform", (6,)), 0), Request(Draw("bernoulli", (2, 3), 0.9), None)]
+      >>> [request.source for request in assigned(asked, [Draw("bernoulli", (2, 3), 0.9)])]
+      [None, 0]
+    """
+    sources: dict[int, int] = {}
+    for alike in LIKENESSES:
+        for place, request in enumerate(requests):
+            if place not in sources:
+                source = _first(request.draw, recorded, sources.values(), alike)
+                sources |= {} if source is None else {place: source}
+    return tuple(Request(request.draw, sources.get(place)) for place, request in enumerate(requests))
 
 
 def oriented(numbers: Any, shape: tuple[int, ...]) -> Any:
@@ -155,6 +172,11 @@ def ambiguous(draw: Draw) -> bool:
     return len(set(sizes)) < len(sizes)
 
 
+def _first(wanted: Draw, recorded: Sequence[Draw], used: Collection[int], alike: Likeness) -> int | None:
+    """The first unused draw of the reference that is alike."""
+    return next((i for i, draw in enumerate(recorded) if i not in used and alike(wanted, draw)), None)
+
+
 def _order(source: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...] | None:
     """The axes of `source` that give `shape`, or None where a reshape is needed."""
     if not _same_sizes(source, shape):
@@ -188,3 +210,37 @@ def _same_but_shared(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
 
 def _same_count(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
     return math.prod(one) == math.prod(other)
+
+
+def _exact(sizes: Sizes) -> Likeness:
+    """Draws of the same kind and chance whose shapes are alike."""
+
+    def alike(one: Draw, other: Draw) -> bool:
+        same = one.kind == other.kind != OTHER and _same_chance(one.chance, other.chance)
+        return same and sizes(one.shape, other.shape)
+
+    return alike
+
+
+def _akin(sizes: Sizes) -> Likeness:
+    """Draws of any kind and chance whose shapes are alike."""
+
+    def alike(one: Draw, other: Draw) -> bool:
+        kinds = {one.kind, other.kind}
+        return OTHER not in kinds and kinds != {"normal", "bernoulli"} and sizes(one.shape, other.shape)
+
+    return alike
+
+
+LIKENESSES: tuple[Likeness, ...] = (
+    _exact(_same_shape),
+    _exact(_same_sizes),
+    _exact(_same_count),
+    _exact(_same_but_shared),
+    _akin(_same_shape),
+    _akin(_same_sizes),
+    _akin(_same_count),
+)
+"""What makes two draws alike, best first: kind, chance and the sizes in their order; in any order; as many elements;
+the sizes, but for axes that only one of them has apart, see `stretched`; then sizes alone, so that a wrong rate meets
+the numbers that it got wrong, and Gumbel noise the exponential one. Normal numbers never make a mask."""

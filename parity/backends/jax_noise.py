@@ -28,21 +28,41 @@ class Replay:
       requests: what was asked for and which of the reference's draws answered, in order.
       keys: the key of every draw, as it was passed.
       fill: shape → uniform numbers of a draw that none of the reference's answers; None leaves it to JAX.
+
+    Args:
+      recorded: the reference's draws.
+      numbers: uniform numbers of each.
+      fill: see above.
+      expected: what the same call asks for, where that is known, and how it is answered.
     """
 
-    def __init__(self, recorded: tuple[Draw, ...], numbers: Numbers, fill: Fill | None = None) -> None:
-        self._recorded, self._numbers = recorded, numbers
+    def __init__(
+        self,
+        recorded: tuple[Draw, ...],
+        numbers: Numbers,
+        fill: Fill | None = None,
+        expected: tuple[Request, ...] = (),
+    ) -> None:
+        self._recorded, self._numbers, self._expected = recorded, numbers, expected
         self.fill = fill
         self.requests: list[Request] = []
         self.keys: list[Any] = []
 
     def take(self, wanted: Draw, key: Any) -> Any:
         """Uniform numbers for a draw, or None where the reference has no draw that could correspond."""
-        used = {request.source for request in self.requests if request.source is not None}
-        source = match(wanted, self._recorded, used)
-        self.requests.append(Request(wanted, source))
+        request = self._answered(wanted)
+        self.requests.append(request)
         self.keys.append(key)
-        return None if source is None else oriented(self._numbers[source], wanted.shape)
+        return None if request.source is None else oriented(self._numbers[request.source], wanted.shape)
+
+    def _answered(self, wanted: Draw) -> Request:
+        """As expected; the most alike that is left, where nothing was expected or the call has taken another course."""
+        used = {request.source for request in self.requests if request.source is not None}
+        place = len(self.requests)
+        expected = self._expected[place] if place < len(self._expected) else None
+        if expected is not None and expected.draw == wanted and expected.source not in used:
+            return expected
+        return Request(wanted, match(wanted, self._recorded, used))
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from parity import structure
 from parity.backends.base import Call
 from parity.backends.jax_noise import Numbers, Replay, replaying
 from parity.formats import FORMATS, Precision, is_floating
-from parity.noise import Draw, Request, uniforms
+from parity.noise import Draw, Request, assigned, uniforms
 from parity.record import Arrays, Record
 
 Leaves = Mapping[str, Any]
@@ -128,10 +128,15 @@ class JaxProgram:
         self, leaves: Leaves, inputs: tuple[Any, ...], seed: Any, numbers: Numbers, draws: tuple[Draw, ...], train: bool
     ) -> tuple[Leaves, Leaves, Leaves]:
         """The model as a pure function: floating outputs, other outputs, buffers after the call."""
-        replay = Replay(draws, numbers)
+        key = jax.random.key(seed)
+        replay = Replay(draws, numbers, expected=self.requests_of(train, draws))
         with replaying(replay):
-            result, after = self.apply(leaves, inputs, train=train, key=jax.random.key(seed))
-        self._requests[train, draws] = tuple(replay.requests)
+            result, after = self.apply(leaves, inputs, train=train, key=key)
+        requests = assigned(replay.requests, draws)
+        if requests != tuple(replay.requests):
+            with replaying(Replay(draws, numbers, expected=requests)):
+                result, after = self.apply(leaves, inputs, train=train, key=key)
+        self._requests[train, draws] = requests
         outputs = {name: jnp.asarray(leaf) for name, leaf in structure.leaves(self.call.select(result))}
         smooth = {name: value for name, value in outputs.items() if is_smooth(value)}
         return smooth, {name: value for name, value in outputs.items() if name not in smooth}, after

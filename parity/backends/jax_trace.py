@@ -46,21 +46,23 @@ class Drawn:
     Attributes:
       draws: those of the reference.
       numbers: uniform numbers of each.
+      expected: what the whole call asks for, and how it is answered, where that is known.
       before: what the model had asked for earlier in the same run.
     """
 
     draws: tuple[Draw, ...]
     numbers: Numbers
+    expected: tuple[Request, ...] = ()
     before: tuple[Request, ...] = ()
 
     @classmethod
-    def of(cls, seed: int, draws: tuple[Draw, ...]) -> Drawn:
+    def of(cls, seed: int, draws: tuple[Draw, ...], expected: tuple[Request, ...] = ()) -> Drawn:
         """The beginning of an example."""
-        return cls(draws, tuple(uniforms(seed, index, draw.shape) for index, draw in enumerate(draws)))
+        return cls(draws, tuple(uniforms(seed, index, draw.shape) for index, draw in enumerate(draws)), expected)
 
     def replay(self) -> Replay:
         """Answers from here on."""
-        replay = Replay(self.draws, self.numbers)
+        replay = Replay(self.draws, self.numbers, expected=self.expected)
         replay.requests.extend(self.before)
         return replay
 

@@ -84,12 +84,13 @@ def idle_draws(
       train: training mode.
     """
     assert isinstance(program, JaxProgram)
+    expected = program.requests_of(train, draws)
     with isolated(precision):
         parameters, buffers, arguments, *_, numbers, _ = program.arguments(state, inputs, precision, draws=draws)
         leaves, given = jax.tree.map(jnp.asarray, ({**parameters, **buffers}, arguments))
 
         def called(fill: Fill) -> list[np.ndarray]:
-            with replaying(Replay(draws, numbers, fill)):
+            with replaying(Replay(draws, numbers, fill, expected)):
                 result, after = program.apply(leaves, given, train=train, key=jax.random.key(0))
             return [*(np.asarray(leaf) for _, leaf in structure.leaves(result)), *map(np.asarray, after.values())]
 

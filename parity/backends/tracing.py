@@ -73,7 +73,7 @@ def trace_candidate(
       The trace.
     """
     assert isinstance(program, JaxProgram)
-    recorder = Recorder(precision, Drawn.of(seed, draws))
+    recorder = Recorder(precision, Drawn.of(seed, draws, program.requests_of(train, draws)))
     with isolated(precision), replaying(recorder.replay):
         leaves = {path: jnp.asarray(as_dtype(value, FORMATS[precision])) for path, value in state.items()}
         arguments = tuple(jnp.asarray(as_dtype(value, FORMATS[precision])) for value in inputs)

@@ -63,14 +63,25 @@ def test_what_is_drawn_otherwise_is_named(port: Any, problem: str) -> None:
     assert found.detail == problem
 
 
+class Inner(nn.Module):
+    """`Dropping` in a module of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = Dropping()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.inner(x)
+
+
 class Anew(nnx.Module):
     """Draws numbers as a module does that is built at every call; without an effect, unless told so."""
 
-    def __init__(self, effect: float) -> None:
-        self.inner, self.effect, self.rngs = DroppingPort(), effect, nnx.Rngs(2)
+    def __init__(self, effect: float, shape: tuple[int, ...] = (3, 2)) -> None:
+        self.inner, self.effect, self.shape = DroppingPort(), effect, shape
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        fresh = jax.random.uniform(jax.random.key(0), (3, 2))
+        fresh = jax.random.uniform(jax.random.key(0), self.shape)
         return self.inner(x) + (self.effect * fresh.sum() if self.effect else 0.0)
 
 
@@ -83,19 +94,19 @@ class Anew(nnx.Module):
     ],
 )
 def test_draws_that_nothing_depends_on_are_remarked_only(effect: float, details: list[str]) -> None:
-    class Inner(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.inner = Dropping()
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.inner(x)
-
     found = examined("randomness", tried(Inner(), Anew(effect), modes=("train",)))
     assert [r.detail for r in found.results] == details
     assert [n.text for n in found.notes] == (
         ["randomness: the candidate draws numbers that it does not use, in train mode"] if not effect else []
     )
+
+
+@pytest.mark.parametrize("shape", [(11, 7), (7, 11), (77,)])
+def test_a_draw_of_a_masks_size_that_is_thrown_away_takes_no_mask(shape: tuple[int, ...]) -> None:
+    trial = tried(Inner(), Anew(0.0, shape), modes=("train",))
+    assert [r.detail for r in examined("randomness", trial).results] == ["the same draws on both sides"]
+    assert result("forward", trial).ok
+    assert result("param_grad", trial).ok
 
 
 @pytest.mark.parametrize("chance", [0.5, 0.97])
