@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from parity._errors import ParityError, UsageError
+from parity._errors import ParityError
+from parity.files import require_file, require_html, write_text
 
 app = typer.Typer(
     name="parity",
@@ -51,8 +52,11 @@ def check(
 
     _require(precision, ("float64", "float32", "bfloat16", "float16"), "--precision")
     _require(device, ("cpu", "gpu"), "--device")
-    _require_place(json, "--json")
-    _require_place(html, "--html")
+    if json is not None:
+        require_file(json, "--json")
+    if html is not None:
+        require_html("--html")
+        require_file(html, "--html")
     chosen = load_pair(pair)
     names = [chosen.candidate(candidate)[0]] if candidate else list(chosen.candidates)
     how: dict[str, Any] = {"examples": examples, "precision": precision, "device": device, "seed": seed}
@@ -94,8 +98,10 @@ def faults(
     from parity.faults.run import run
     from parity.faults.table import render
 
-    _require_place(keep, "--keep")
-    _require_place(json, "--json")
+    if keep is not None:
+        require_file(keep, "--keep")
+    if json is not None:
+        require_file(json, "--json")
     pairs, chosen = pairs_and_faults(target, generic=generic)
     if group is not None:
         _require(group, tuple(dict.fromkeys(fault.group for fault in chosen)), "--group")
@@ -106,7 +112,7 @@ def faults(
         score = run(pairs, chosen, candidate=candidate, examples=examples, progress=note, known=known)
     Console(width=None if sys.stdout.isatty() else 140).print(render(score, every=every))
     if json is not None:
-        _write_text(json, dumps(score.to_dict(), indent=2) + "\n")
+        write_text(json, dumps(score.to_dict(), indent=2) + "\n")
     raise typer.Exit(0 if score.ok else 1)
 
 
@@ -115,29 +121,11 @@ def _write(reports: list[Any], json: Path | None, html: Path | None) -> None:
     if json is not None:
         from parity.reports.json import render_json
 
-        _write_text(json, render_json(reports))
+        write_text(json, render_json(reports))
     if html is not None:
         from parity.reports.html import render_html
 
-        _write_text(html, render_html(reports))
-
-
-def _write_text(path: Path, text: str) -> None:
-    """Writes one file; what keeps it from being written is no divergence."""
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be written: {error.strerror}") from error
-
-
-def _require_place(path: Path | None, option: str) -> None:
-    """Refuses, before anything is run, a file that could not be written after it."""
-    if path is None:
-        return
-    if not path.parent.is_dir():
-        raise UsageError(f"{option} {path}: there is no folder {path.parent}; make it first")
-    if path.is_dir():
-        raise UsageError(f"{option} {path}: that is a folder; name a file in it")
+        write_text(html, render_html(reports))
 
 
 def _require(value: str, among: tuple[str, ...], option: str) -> None:

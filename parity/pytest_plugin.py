@@ -62,6 +62,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "parity: compares a PyTorch reference with a JAX candidate")
     chosen: Any = config.option
     _require_usable(chosen)
+    if chosen.parity_report and not hasattr(config, "workerinput"):  # a worker of xdist writes nothing
+        _require_writable(Path(chosen.parity_report))
     config.stash[_CHOICES] = Choices(
         chosen.parity_examples, chosen.parity_precision, chosen.parity_device, chosen.parity_seed, chosen.parity_checks
     )
@@ -84,9 +86,14 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
             report.to_dict() for report in reports
         ]
     elif folder and reports:
+        from parity._errors import UsageError
         from parity.reports import write
 
-        write(sorted(reports, key=lambda report: report.pair), Path(folder))
+        try:
+            write(sorted(reports, key=lambda report: report.pair), Path(folder))
+        except UsageError as error:  # raised here, it would keep pytest from saying what failed
+            session.config.stash[_UNWRITTEN] = f"--parity-report {error}"
+            session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -102,6 +109,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         ran = [(result, report.pair) for result, report in found if result.check == check]
         worst, pair = max(ran, key=lambda one: (one[0].max_relative_error, one[1]))
         terminalreporter.line(f"  {check:<12} {worst.size}  {pair}{f', {worst.passed_as}' if worst.passed_as else ''}")
+    if _UNWRITTEN in config.stash:
+        terminalreporter.line(f"ERROR: {config.stash[_UNWRITTEN]}", red=True)
 
 
 def _require_usable(chosen: Any) -> None:
@@ -122,6 +131,21 @@ def _require_usable(chosen: Any) -> None:
             raise pytest.UsageError(f"--parity-checks {chosen.parity_checks}: {error}") from error
 
 
+def _require_writable(folder: Path) -> None:
+    """Refuses a folder for the reports that could not be written after all tests have run.
+
+    Raises:
+      pytest.UsageError: with the path and the reason, or jinja2 is not installed.
+    """
+    from parity._errors import UsageError
+    from parity.reports import require_writable
+
+    try:
+        require_writable(folder, "--parity-report")
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
 class _Workers:
     """Collects the reports of xdist's workers."""
 
@@ -137,3 +161,4 @@ class _Workers:
 
 
 _CHOICES = pytest.StashKey[Choices]()
+_UNWRITTEN = pytest.StashKey[str]()

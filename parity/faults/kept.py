@@ -9,6 +9,7 @@ from pathlib import Path
 
 from parity._errors import UsageError
 from parity.faults.score import Outcome
+from parity.files import write_text
 
 Known = Mapping[tuple[str, str], Outcome]
 """Id of a fault and name of a pair → what became of it."""
@@ -50,7 +51,7 @@ def keeping(file: Path, known: Known, tell: Callable[[Outcome], None]) -> Callab
 
     def note(outcome: Outcome) -> None:
         all_of_them[outcome.fault, outcome.pair] = outcome
-        file.write_text(json.dumps([asdict(one) for one in all_of_them.values()], indent=1) + "\n")
+        write_text(file, json.dumps([asdict(one) for one in all_of_them.values()], indent=1) + "\n")
         tell(outcome)
 
     return note

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from parity._errors import UsageError
 from parity.report import ModuleError, Report
 from parity.tolerance import MODULE_BOUND
 
@@ -22,14 +21,9 @@ def render_html(reports: list[Report]) -> str:
 
     Returns:
       HTML without any outside reference.
-
-    Raises:
-      UsageError: jinja2 is not installed.
     """
-    try:
-        import jinja2
-    except ModuleNotFoundError as error:
-        raise UsageError("HTML reports need jinja2: pip install 'crossparity[report]'") from error
+    import jinja2
+
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )

@@ -106,12 +106,17 @@ def test_an_unknown_precision_is_a_usage_error(
     assert "expected one of float64, float32, bfloat16, float16" in " ".join(err.replace("│", " ").split())
 
 
+LONG = "x" * 300 + ".html"
+
+
 @pytest.mark.parametrize(
     ("option", "place", "message"),
     [
         ("--html", "missing/x.html", "there is no folder {folder}/missing; make it first"),
         ("--json", "missing/x.json", "there is no folder {folder}/missing; make it first"),
         ("--json", "", "that is a folder; name a file in it"),
+        ("--json", "taken/x.json", "{folder}/taken is a file; name a folder"),
+        ("--html", LONG, "cannot be written: File name too long"),
     ],
 )
 def test_a_file_that_could_not_be_written_is_refused_before_anything_is_run(
@@ -123,21 +128,34 @@ def test_a_file_that_could_not_be_written_is_refused_before_anything_is_run(
     place: str,
     message: str,
 ) -> None:
+    (tmp_path / "taken").touch()
     path = tmp_path / place
     expected = f"parity: {option} {path}: {message.format(folder=tmp_path)}\n"
     assert call(monkeypatch, capsys, "check", WRONG, option, str(path)) == (2, "", expected)
+    assert [there.name for there in tmp_path.iterdir()] == ["taken"]
+
+
+def test_a_page_without_jinja2_is_refused_before_anything_is_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    expected = "parity: --html needs jinja2: pip install 'crossparity[report]'\n"
+    assert call(monkeypatch, capsys, "check", WRONG, "--html", str(tmp_path / "found.html")) == (2, "", expected)
 
 
 def test_a_file_that_cannot_be_written_after_all_is_no_divergence(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    def full(*_: Any, **__: Any) -> None:
+    def half(path: Path, text: str, **_: Any) -> None:
+        path.write_bytes(text[:9].encode())
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(Path, "write_text", half)
     path = tmp_path / "found.json"
+    path.touch()
     code, _, err = call(monkeypatch, capsys, "check", RIGHT, "--examples", "1", "--json", str(path))
     assert (code, err) == (2, f"parity: {path}: cannot be written: No space left on device\n")
+    assert {there.name: there.read_bytes() for there in tmp_path.iterdir()} == {"found.json": b""}
 
 
 def test_pairs_of_a_module_on_top_have_faults_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
+import parity.files
 from tests.engine.claims import ready_for_pytester  # noqa: F401  # a fixture of this module's tests
 
 SUITE = """
@@ -73,6 +75,11 @@ def test_the_command_line_chooses(pytester: pytest.Pytester) -> None:
     [
         ("--parity-checks", "nope", "ERROR: --parity-checks nope: no check called 'nope'; there are forward, *"),
         ("--parity-examples", "-1", "ERROR: --parity-examples -1: expected 1 or more"),
+        (
+            "--parity-report",
+            "test_pairs.py/found",
+            "ERROR: --parity-report test_pairs.py/found: */test_pairs.py is a file; name a folder",
+        ),
     ],
 )
 def test_what_cannot_be_asked_for_is_a_usage_error(
@@ -82,3 +89,32 @@ def test_what_cannot_be_asked_for_is_a_usage_error(
     run = pytester.runpytest_inprocess("-p", "no:cacheprovider", option, value)
     assert run.ret == pytest.ExitCode.USAGE_ERROR
     run.stderr.fnmatch_lines([message])
+
+
+def test_a_page_that_could_not_be_rendered_is_refused_before_any_test(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytester.makepyfile(test_pairs=SUITE)
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    run = pytester.runpytest_inprocess("-p", "no:cacheprovider", "--parity-report", "found")
+    assert run.ret == pytest.ExitCode.USAGE_ERROR
+    run.stderr.fnmatch_lines(["ERROR: --parity-report needs jinja2: pip install 'crossparity[[]report]'"])
+    assert not (pytester.path / "found").exists()
+
+
+def test_reports_that_cannot_be_written_after_all_keep_nothing_from_being_told(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytester.makepyfile(test_pairs=SUITE)
+    place = pytester.mkdir("found")
+    (place / "summary.md").write_text("of before")
+
+    def full(path: Path, text: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(parity.files, "_replace", full)
+    run = pytester.runpytest_inprocess("-k", "right", "-p", "no:cacheprovider", "--parity-report", "found")
+    run.assert_outcomes(passed=1, deselected=2)
+    run.stdout.fnmatch_lines(["ERROR: --parity-report found/parity.json: cannot be written: No space left on device"])
+    assert run.ret == pytest.ExitCode.INTERNAL_ERROR
+    assert {path.name: path.read_text() for path in place.iterdir()} == {"summary.md": "of before"}
