@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
 from hypothesis import strategies as st
 
+import weight_bridge
 from parity._errors import StructureMismatch, UsageError
-from parity.backends import Call, candidate_program
+from parity.backends import Call, candidate_program, reference_program
 from parity.backends.construction import constructed
 from parity.draws import drawing
+from parity.fitting import idle_in_call, usual
 from parity.formats import Precision
 from parity.layout import Layouts
 from parity.pair import Pair
@@ -168,7 +171,7 @@ def open_session(pair: Pair, candidate: str, case: Case, example: Example, *, se
         reference, refused = _built(lambda: pair.reference(case.config))
     model, also = _built(lambda: constructed(lambda: build(case.config)))
     if refused is None and also is None:
-        session = Session.of_pair(pair, label, reference, model, example.inputs, case.config)
+        session = _bound(pair, label, reference, model, case, example)
         if session.candidate.leaves() <= session.filled():
             return session
         return Session.of_pair(pair, label, reference, build(case.config), example.inputs, case.config)
@@ -178,6 +181,31 @@ def open_session(pair: Pair, candidate: str, case: Case, example: Example, *, se
         return None
     side, refusal = ("reference", refused) if refused is not None else ("candidate", also)
     raise StructureMismatch(f"only the {side} refuses {case.config!r}: {type(refusal).__name__}: {refusal}")
+
+
+def _bound(pair: Pair, label: str, reference: Any, model: Any, case: Case, example: Example) -> Session:
+    """Both sides with the weight mapping; where there is none, a wrong layout may be why.
+
+    Raises:
+      weight_bridge.WeightBridgeError: the weights cannot be mapped; with the layout under which they can be.
+      UsageError: the layout applies to nothing.
+    """
+
+    def bound(pair: Pair) -> Session:
+        return Session.of_pair(pair, label, reference, model, example.inputs, case.config)
+
+    try:
+        return bound(pair)
+    except weight_bridge.WeightBridgeError as refusal:
+        layouts, idle = Layouts.of(pair.layout), dict[str, str]()
+        with suppress(*REFUSALS):
+            idle = idle_in_call(reference_program(reference, Call(pair.method, pair.output)), layouts, example.inputs)
+        if idle and pair.sequence is None:
+            raise UsageError("; ".join(idle.values())) from refusal
+        text, hint = usual(reference, layouts), None
+        with suppress(weight_bridge.WeightBridgeError, *REFUSALS):
+            hint = text and bound(replace(pair, layout=text)) and f"\n  the weights fit with layout={text!r}"
+        raise type(refusal)(f"{refusal}{hint or ''}") from refusal
 
 
 def _described(model: Any, pair: Pair, example: Example) -> frozenset[str]:

@@ -12,7 +12,7 @@ from parity._errors import ReferenceRefuses, StructureMismatch, UsageError
 from parity.backends import Call
 from parity.checks import named
 from parity.explore import Budget, explore
-from parity.fitting import Fit
+from parity.fitting import require_applied
 from parity.formats import Precision, require_known
 from parity.judgement import told
 from parity.layout import Layouts
@@ -86,7 +86,7 @@ def compare(
         found = examine(trial, chosen, ())
     except ReferenceRefuses as refusal:
         raise UsageError(f"the reference refuses these inputs: {refusal}") from refusal
-    _require_layout(trial)
+    require_applied(trial)
     notes = told(found.notes)
     if found.ok:
         mode = "training" if train else "evaluation"
@@ -162,13 +162,6 @@ def conclude(trial: Trial, report: Report) -> Report:
     from parity.diagnosis import diagnose
 
     return diagnose(trial, report)
-
-
-def _require_layout(trial: Trial) -> None:
-    """Refuses a layout that applies to nothing in a trial."""
-    fit = Fit()
-    fit.see(trial)
-    fit.require_applied()
 
 
 def _array(value: Any) -> np.ndarray:

@@ -17,6 +17,7 @@ import weight_bridge
 from parity._errors import ParityError, StructureMismatch
 from parity.backends import Call
 from parity.comparison import Comparison, compare_all
+from parity.fitting import require_applied
 from parity.layout import Layouts
 from parity.record import Example
 from parity.session import Session
@@ -63,6 +64,7 @@ def _evidence_of_runs(
         name=type(source).__name__,
     )
     trial = session.trial(Example(arrays), "float64")
+    require_applied(trial)
     try:
         outputs = compare_all(trial.reference("eval").outputs, trial.candidate("eval").outputs, "float64")
     except StructureMismatch as mismatch:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import flax.linen as ln
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
@@ -81,6 +84,85 @@ def test_a_pair_s_layout_has_to_apply_somewhere(candidate: Any) -> None:
     )
     with pytest.raises(UsageError, match=r"^layout 'ABCDE->ABCED': it has 5 axes, and no input or output has; there"):
         check(pair, examples=4)
+
+
+class Smoothing(torch.nn.Module):
+    """One image at a time by `step`, or all of a clip."""
+
+    def forward(self, clip: torch.Tensor) -> torch.Tensor:
+        return torch.tanh(clip)
+
+    def step(self, image: torch.Tensor) -> torch.Tensor:
+        return torch.tanh(image)
+
+
+class SmoothingPort(nnx.Module):
+    def __call__(self, clip: jax.Array) -> jax.Array:
+        return jnp.tanh(clip)
+
+    def step(self, image: jax.Array) -> jax.Array:
+        return jnp.tanh(image)
+
+
+@pytest.mark.parametrize(
+    ("layout", "message"),
+    [
+        ("NCHW->NHWC", None),
+        (
+            "NCL->NLC",
+            (
+                "layout 'NCL->NLC': it has 3 axes, and no input or output has; there are input[0] of shape "
+                "[2, 3, 5, 7, 11], output of shape [2, 3, 5, 7, 11], input[0] of shape [2, 3, 7, 11], output of shape "
+                "[2, 3, 7, 11]"
+            ),
+        ),
+    ],
+    ids=["applies in the calls", "applies nowhere"],
+)
+def test_a_layout_may_be_that_of_a_sequence_s_calls_alone(layout: str, message: str | None) -> None:
+    pair = Pair(
+        name="smoothing",
+        reference=lambda config: Smoothing(),
+        candidates={"nnx": lambda config: SmoothingPort()},
+        inputs=lambda config: st.just((real(2, 3, 5, 7, 11),)),
+        modes=("eval",),
+        checks=("forward",),
+        layout=layout,
+        sequence=lambda clip: [("step", (clip[:, :, i],)) for i in (0, 1)],
+    )
+    if message is None:
+        assert check(pair, examples=2).ok
+        return
+    with pytest.raises(UsageError) as refused:
+        check(pair, examples=2)
+    assert str(refused.value) == message
+
+
+class Channels(ln.Module):
+    """Takes its shapes from what it is first called with."""
+
+    @ln.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return ln.Conv(11, (3, 3), padding="VALID", name="0")(x)
+
+
+@pytest.mark.parametrize("layout", [None, "NCL->NLC"])
+def test_weights_that_fit_in_no_layout_but_the_right_one(layout: str | None) -> None:
+    pair = Pair(
+        name="channels",
+        reference=lambda config: torch.nn.Sequential(torch.nn.Conv2d(3, 11, 3)),
+        candidates={"linen": lambda config: Channels()},
+        inputs=lambda config: st.just((real(2, 3, 5, 7),)),
+        modes=("eval",),
+        checks=("forward",),
+        layout=layout,
+    )
+    if layout is None:
+        (found,) = check(pair, examples=1).results
+        assert (found.check, found.detail.splitlines()[-1]) == ("carry", "  the weights fit with layout='NCHW->NHWC'")
+        return
+    with pytest.raises(UsageError, match=r"^layout 'NCL->NLC': it has 3 axes, and no input or output has; there are"):
+        check(pair, examples=1)
 
 
 def test_channels_that_a_candidate_has_last_are_hinted_at() -> None:

@@ -115,6 +115,16 @@ def test_another_function_is_no_exchange() -> None:
         weight_bridge.prove(decided, Other(), target, inputs=inputs())
 
 
+def test_a_layout_that_applies_to_nothing_proves_nothing() -> None:
+    decided = weight_bridge.plan(Source().state_dict(), nnx.eval_shape(target))
+    with pytest.raises(weight_bridge.UsageError) as refused:
+        weight_bridge.prove(decided, Source, target, inputs=inputs, layout="NCHW->NHWC")
+    assert str(refused.value) == (
+        "the models cannot be run side by side: layout 'NCHW->NHWC': it has 4 axes, and no input or output has; there "
+        "are input[0] of shape [7, 5], output of shape [7, 5]"
+    )
+
+
 def test_the_command_proves_a_linen_target_on_its_own_example(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["verify", "--source", f"{__name__}:Source", "--target", f"{__name__}:linen", "--prove", "--json"]
     assert main(words) == 0
