@@ -45,6 +45,7 @@ def diagnose(trial: Trial, report: Report) -> Report:
 
 def _known(trial: Trial, report: Report) -> tuple[Divergence, tuple[Cause, ...]] | None:
     """What a failing check itself tells where no trace does: keys, leaves that train otherwise, formats."""
+    from parity.explain.descent import descent
     from parity.explain.formats import formats
     from parity.explain.keys import keys
     from parity.explain.merged import merged
@@ -53,7 +54,7 @@ def _known(trial: Trial, report: Report) -> tuple[Divergence, tuple[Cause, ...]]
     if "randomness" in failing:
         return keys(trial)
     if "trajectory" in failing:
-        return merged(trial, failing["trajectory"].worst)
+        return descent(trial) or merged(trial, failing["trajectory"].worst)
     if "dtypes" in failing:
         return formats(trial, failing["dtypes"])
     return None

@@ -199,6 +199,10 @@ def _buffers(traced: Traced, check: str) -> Located:
         return float(any(name.startswith(f"{twin.reference.name}.") for name in expected))
 
     twin = _deepest(traced.root, owned, lambda t: 0.0)
+    # What the module keeps right is evidence too: a cause must leave it as it is.
+    right = _named(plan, truth), _named(plan, {p: record[p] for p in truth if p in record})
+    if owned(twin):
+        expected, observed = ({**own, **some} for own, some in zip(right, (expected, observed), strict=True))
     held = {n: v for n, v in expected.items() if not owned(twin) or n.startswith(twin.reference.name)}
     seen = {name: value for name, value in observed.items() if name in held}
     error = worst(held, seen, traced.precision)

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from parity.comparison import scale_of
 from parity.cotangents import cotangents
+from parity.formats import UNIT_ROUNDOFF
 from parity.optimizers import Optimizers
 from parity.pair import Mode
 from parity.record import Arrays
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     from parity.backends.training import OptaxDescent, OptaxRule
 
 STEPS = 20
+
+RELATIVE_STEP = 2e-3
+"""Length of the reference's first step, relative to its parameters: small enough to stay where training is smooth."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,19 @@ class Run:
     optimizers: Optimizers
     rate: float
 
+    @classmethod
+    def of(cls, trial: Trial, mode: Mode, optimizers: Optimizers) -> Run:
+        """Training at the learning rate with which the reference's first step has the wanted length."""
+        from parity.backends.training import TorchDescent
+
+        names = trial.session.parameter_names()
+        before = {name: trial.state[name] for name in names}
+        after = TorchDescent(optimizers, before, 1.0).step(trial.reference(mode).param_grads)
+        moved = np.sqrt(sum(float(np.sum(np.square(after[n] - before[n]))) for n in names))
+        size = np.sqrt(sum(float(np.sum(np.square(before[n]))) for n in names))
+        rate = RELATIVE_STEP * size / moved if moved > 0 and np.isfinite(moved) else RELATIVE_STEP
+        return cls(trial, mode, optimizers, rate)
+
     @cached_property
     def reference(self) -> tuple[list[Moment], list[Arrays]]:
         """The torch side's moments, and its gradients."""
@@ -70,6 +88,39 @@ class Run:
             gradients.append(record.param_grads)
             moments.append(self.moment(state, _flat(descent.state())))
         return moments, gradients
+
+    def alone(self) -> Iterator[tuple[Arrays, Arrays, Arrays]]:
+        """The candidate's optimizer on the reference's gradients, where a leaf has one source.
+
+        Yields:
+          Of every step, by the candidate's paths: parameters at the start, of the reference, of the candidate.
+        """
+        session, start = self.trial.session, self.trial.state
+        assert session.plan is not None
+        single = {path for step in session.plan.steps if len(step.sources) == 1 for path in step.targets}
+        moments, gradients = self.reference
+        aliases = session.parameter_names()
+        paths = sorted(self.trained() & single)
+        carried = session.carried(start)
+        before = {path: carried[path] for path in paths}
+        descent = self.descent(before)
+        zeros = {name: np.zeros_like(value) for name, value in start.items()}
+        for moment, gradient in zip(moments, gradients, strict=True):
+            named = {alias: gradient[name] for name in gradient for alias in aliases.get(name, (name,))}
+            given = session.plan.apply({**zeros, **named})
+            got = descent.step({path: given[path] for path in paths})
+            yield before, {path: moment.parameters[path] for path in paths}, got
+
+    def repeated(self) -> Iterator[Arrays]:
+        """Parameters after each step that the reference's optimizer takes once more, by the candidate's paths."""
+        from parity.backends.training import TorchDescent
+
+        state, names = dict(self.trial.state), self.trial.session.parameter_names()
+        descent = TorchDescent(self.optimizers, {name: state[name] for name in names}, self.rate)
+        for gradient in self.reference[1]:
+            after = descent.step(gradient)
+            state |= {alias: after[name] for name, aliases in names.items() for alias in aliases}
+            yield self.moment(state, {}).parameters
 
     def candidate(self) -> Iterator[Moment]:
         """The JAX side's moments, from the same weights."""
@@ -126,3 +177,12 @@ class Run:
 
 def _flat(memory: dict[str, dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     return {f"{part} of {name}": value for part, kept in memory.items() for name, value in kept.items()}
+
+
+def rounded(before: np.ndarray, after: np.ndarray, steps: int) -> float:
+    """What the rounding of its ends may make of an update that is read off as a difference.
+
+    Each side rounds a parameter at most twice a step, when it decays and when it moves.
+    """
+    moved, size = scale_of(after - before), max(scale_of(before), scale_of(after))
+    return 4 * steps * UNIT_ROUNDOFF["float64"] * (size / moved if moved else 0.0)

@@ -17,15 +17,12 @@ from parity.checks.base import Check
 from parity.comparison import Comparison, compare_all, scale_of
 from parity.formats import UNIT_ROUNDOFF
 from parity.judgement import Finding, Judgement, Note, settled
-from parity.optimizers import DEFAULT_OPTIMIZERS, Optimizers
+from parity.optimizers import DEFAULT_OPTIMIZERS
 from parity.pair import Mode
 from parity.record import Arrays
 from parity.tolerance import BLOWN_UP, FLOAT64_DEFAULT, GROWTH, Bound, Override
-from parity.training import Moment, Run
+from parity.training import Moment, Run, rounded
 from parity.trial import REFUSALS, Trial
-
-RELATIVE_STEP = 2e-3
-"""Length of the reference's first step, relative to its parameters: small enough to stay where training is smooth."""
 
 
 def run(trial: Trial, overrides: tuple[Override, ...]) -> Iterator[Finding]:
@@ -37,9 +34,8 @@ def run(trial: Trial, overrides: tuple[Override, ...]) -> Iterator[Finding]:
     if not trial.reference(mode).param_grads:
         return
     for optimizers in pair.optimizers if pair is not None else DEFAULT_OPTIMIZERS:
-        rate = _rate(trial, mode, optimizers)
-        training = Run(trial, mode, optimizers, rate)
-        moved = Run(trial.moved(2 * UNIT_ROUNDOFF["float64"], off_zero=False), mode, optimizers, rate)
+        training = Run.of(trial, mode, optimizers)
+        moved = replace(training, trial=trial.moved(2 * UNIT_ROUNDOFF["float64"], off_zero=False))
         refusal = _refusal(training) or _refusal(moved)
         if refusal is not None:
             yield Note(f"trajectory: the reference refuses what {optimizers.name} makes of it: {refusal}")
@@ -57,52 +53,20 @@ def _refusal(training: Run) -> Exception | None:
     return None
 
 
-def _rate(trial: Trial, mode: Mode, optimizers: Optimizers) -> float:
-    """The learning rate with which the reference's first step has the wanted length."""
-    from parity.backends.training import TorchDescent
-
-    names = trial.session.parameter_names()
-    before = {name: trial.state[name] for name in names}
-    after = TorchDescent(optimizers, before, 1.0).step(trial.reference(mode).param_grads)
-    moved = np.sqrt(sum(float(np.sum(np.square(after[n] - before[n]))) for n in names))
-    size = np.sqrt(sum(float(np.sum(np.square(before[n]))) for n in names))
-    return RELATIVE_STEP * size / moved if moved > 0 and np.isfinite(moved) else RELATIVE_STEP
-
-
 def _alone(training: Run, overrides: tuple[Override, ...]) -> Iterator[list[Judgement]]:
     """Both optimizers on the reference's gradients, carried over by the plan where a leaf has one source."""
-    session, start = training.trial.session, training.trial.state
-    assert session.plan is not None
-    single = {path for step in session.plan.steps if len(step.sources) == 1 for path in step.targets}
-    moments, gradients = training.reference
-    aliases = session.parameter_names()
-    paths = training.trained() & single
-    before = {path: value for path, value in session.carried(start).items() if path in paths}
-    descent = training.descent(before)
-    zeros = {name: np.zeros_like(value) for name, value in start.items()}
-    for index, (moment, gradient) in enumerate(zip(moments, gradients, strict=True)):
-        named = {alias: gradient[name] for name in gradient for alias in aliases.get(name, (name,))}
-        got = descent.step({p: g for p, g in session.plan.apply({**zeros, **named}).items() if p in paths})
+    for index, (before, wanted, got) in enumerate(training.alone()):
         found = compare_all(
-            {path: moment.parameters[path] - before[path] for path in sorted(paths)},
-            {path: got[path] - before[path] for path in sorted(paths)},
+            {path: wanted[path] - start for path, start in before.items()},
+            {path: got[path] - start for path, start in before.items()},
             "float64",
         )
         label = f"{training.optimizers.name} alone, step {index + 1}"
         yield [
             _judged(training.mode, c, limit, "same gradients", label, overrides)
             for c in found
-            for limit in [FLOAT64_DEFAULT + _rounded(before[c.name], got[c.name], index + 1)]
+            for limit in [FLOAT64_DEFAULT + rounded(before[c.name], got[c.name], index + 1)]
         ]
-
-
-def _rounded(before: np.ndarray, after: np.ndarray, steps: int) -> float:
-    """What the rounding of its ends may make of an update that is read off as a difference.
-
-    Each side rounds a parameter at most twice a step, when it decays and when it moves.
-    """
-    moved, size = scale_of(after - before), max(scale_of(before), scale_of(after))
-    return 4 * steps * UNIT_ROUNDOFF["float64"] * (size / moved if moved else 0.0)
 
 
 def _together(training: Run, moved: Run, overrides: tuple[Override, ...]) -> Iterator[list[Judgement]]:
@@ -140,7 +104,7 @@ def _quantities(
         return {path: now.parameters[path] - start.parameters[path] for path in sorted(now.parameters)}
 
     before = starts[0].parameters
-    slack = {path: _rounded(before[path], value, steps) for path, value in moment.parameters.items()}
+    slack = {path: rounded(before[path], value, steps) for path, value in moment.parameters.items()}
     yield update(moment, starts[0]), update(other, starts[1]), update(got, starts[0]), slack
     yield moment.buffers, other.buffers, got.buffers, {}
     both = [name for name in moment.memory if name in got.memory]

@@ -31,6 +31,7 @@ from parity.explain import (
     norm,
     optimizer,
     padding,
+    parts,
     pooling,
     positions,
     precision,
@@ -66,6 +67,7 @@ FAMILIES: tuple[Family, ...] = (
     distribution.FAMILY,
     optimizer.FAMILY,
     layout.FAMILY,
+    parts.FAMILY,
     discrete.FAMILY,
     integers.FAMILY,
     gathering.FAMILY,
@@ -95,7 +97,8 @@ def explain(located: Located) -> tuple[tuple[Cause, ...], str]:
     """
     scene = Scene.of(located)
     seen = describe(located.expected, located.observed)
-    causes = search(scene, hypotheses(scene)) or tuple(probes(scene)) or search(scene, last_resort(scene))
+    causes = search(scene, hypotheses(scene)) or tuple(probes(scene)) or tuple(values.returned(scene))
+    causes = causes or search(scene, last_resort(scene))
     if not causes:
         ratio = factor(located.expected, located.observed)
         if ratio is not None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from parity.backends.torch_rewrite import Op
+from parity.explain.pattern import added, factor
 from parity.explain.scene import Scene
 from parity.explain.suspect import Family, Hypothesis, at, dialled
 
@@ -51,6 +52,10 @@ def binary(op: Op) -> Iterator[Hypothesis]:
             yield at(
                 op, "operand-dropped", lambda o, p=place: o.args[p] * 1, f"argument {2 - place} of {op.name} is lost"
             )
+    if op.name == "mul":
+        for place in (0, 1):
+            detail = f"1 is added to argument {place + 1} of mul"
+            yield at(op, "norm-scale-offset", lambda o, p=place: _with(o, p, o.args[p] + 1), detail)
     if op.name in ("sub", "div", "rsub"):
         yield at(
             op,
@@ -77,23 +82,36 @@ def small(op: Op) -> Iterator[Hypothesis]:
     yield at(op, "log1p-lost", lambda o: naive(o.args[0]), "1 is added first")
 
 
-def _with(op: Op, place: int, value: float) -> Any:
+def _with(op: Op, place: int, value: Any) -> Any:
     args = list(op.args)
     args[place] = value
     return op.function(*args, **op.kwargs)
 
 
-def scaled(op: Op) -> Iterator[Hypothesis]:
+def scaled(op: Op, ratios: tuple[float, ...]) -> Iterator[Hypothesis]:
     """A factor that nobody asked for on the result of a call."""
     if isinstance(op.result, Tensor) and op.result.is_floating_point():
-        name = f"factor on {op.name}"
-        yield dialled(op, "constant-factor", name, 1.0, (0.5, 2.0, -1.0), lambda o, v: o.again() * v, positive=False)
+        name, guesses = f"factor on {op.name}", (*ratios, 0.5, 2.0, -1.0)
+        yield dialled(op, "constant-factor", name, 1.0, guesses, lambda o, v: o.again() * v, positive=False)
+
+
+def offset(op: Op, offsets: tuple[float, ...]) -> Iterator[Hypothesis]:
+    """A number that is added to the result of a call."""
+    if isinstance(op.result, Tensor) and op.result.is_floating_point():
+        for value in offsets:
+            detail = f"{value:.6g} is added to the result of {op.name}"
+            yield at(op, "constant-offset", lambda o, v=value: o.again() + v, detail)
 
 
 def every(scene: Scene) -> Iterator[Hypothesis]:
-    """The same for all calls."""
+    """The same for all calls, beginning with what the outputs that differ show themselves."""
+    pairs = [(a, scene.observed[name]) for name, a in scene.expected.items() if name in scene.observed]
+    ratios = [factor({"": a}, {"": b}) for a, b in pairs]
+    some = tuple(dict.fromkeys(float(f"{ratio:.12g}") for ratio in ratios if ratio is not None and ratio))
+    offsets = tuple(dict.fromkeys(float(f"{shift:.12g}") for shift in map(added, *zip(*pairs, strict=True)) if shift))
     for op in scene.suspected[:MOST_FACTORS]:
-        yield from scaled(op)
+        yield from scaled(op, some)
+        yield from offset(op, offsets)
 
 
 FAMILY = Family(

@@ -38,7 +38,7 @@ class Twist:
       merged: how heads are put together again, in the same terms, or `raw` without a transposition.
       order: of queries, keys and values in the packed kernel.
       axis: of the softmax.
-      shared: one mask of dropout for all examples and heads.
+      shared: axes, counted from the end, along which all share one mask of dropout: heads are -3, examples -4.
     """
 
     scale: float | None = None
@@ -51,7 +51,7 @@ class Twist:
     merged: str = "hd"
     order: tuple[int, int, int] = (0, 1, 2)
     axis: int = -1
-    shared: bool = False
+    shared: tuple[int, ...] = ()
 
 
 TWISTS: Mapping[str, tuple[str, Twist]] = {
@@ -66,7 +66,9 @@ TWISTS: Mapping[str, tuple[str, Twist]] = {
     "features split and merged as (d, h)": ("head-split-order", Twist(heads="dh", merged="dh")),
     "heads merged without a transposition": ("head-merge-no-transpose", Twist(merged="raw")),
     "no scale": ("attn-scale-dim", Twist(scale=1.0)),
-    "one mask of dropout for all heads": ("attn-dropout-broadcast", Twist(shared=True)),
+    "one mask of dropout for all heads": ("attn-dropout-broadcast", Twist(shared=(-3,))),
+    "one mask of dropout for all examples and heads": ("attn-dropout-broadcast", Twist(shared=(-3, -4))),
+    "one mask of dropout for all examples": ("attn-dropout-broadcast", Twist(shared=(-4,))),
     **{f"{v:g} added to blocked logits": ("attn-finite-mask-value", Twist(blocked=v)) for v in FINITE},
     **{f"blocked logits are {v:g}": ("attn-finite-mask-value", Twist(blocked=v, filled=True)) for v in FINITE},
 }
@@ -147,7 +149,7 @@ def _core(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, twist: Twist, ra
         logits = logits.masked_fill(~keep, twist.blocked)
     weights = torch.softmax(logits, twist.axis)
     if rate:
-        shape = (1,) * (weights.ndim - 2) + tuple(weights.shape[-2:]) if twist.shared else tuple(weights.shape)
+        shape = tuple(1 if i - weights.ndim in twist.shared else n for i, n in enumerate(weights.shape))
         weights = masked(weights, tuple(weights.shape), shape, 1 - rate)
     return weights @ v
 

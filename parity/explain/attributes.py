@@ -38,6 +38,7 @@ class Held:
 
 def settings(scene: Scene) -> Iterator[Hypothesis]:
     """Every setting of the modules whose own code is suspected, with other values."""
+    yield from _norm_first(scene)
     owners = dict.fromkeys((scene.name, *(op.owner for op in scene.suspected)))
     held = [setting for owner in owners for setting in _held(scene, owner)]
     rotary = {"cos", "sin"} <= {op.name for op in scene.ops}
@@ -47,6 +48,23 @@ def settings(scene: Scene) -> Iterator[Hypothesis]:
             suspected = Setting(setting.name, setting.value, value)
             edit = _edit(setting, value)
             yield Suspect(cause, setting.owner, "", setting=suspected, around=edit)
+
+
+def _norm_first(scene: Scene) -> Iterator[Hypothesis]:
+    """The norms of a transformer's layer in front of attention and feed-forward, or behind."""
+    for name, module in scene.module.named_modules():
+        if isinstance(module, nn.TransformerEncoderLayer | nn.TransformerDecoderLayer):
+            owner = ".".join(filter(None, (scene.name, name)))
+            own, layer = module.norm_first, module
+            setting = Setting("norm_first", own, not own)
+            detail = "norms behind, not in front" if own else "norms in front, not behind"
+            yield Suspect(
+                "norm-order", owner, detail, setting=setting, around=lambda m=layer, v=not own: _with_order(m, v)
+            )
+
+
+def _with_order(layer: Any, first: bool) -> AbstractContextManager[Any]:
+    return patch.object(layer, "norm_first", first)
 
 
 CAUSES: Mapping[str, tuple[str, ...]] = {

@@ -121,9 +121,43 @@ CONVENTIONS: Mapping[str, tuple[tuple[str, str, Callable[[], Any]], ...]] = {
 
 def conventions(scene: Scene) -> Iterator[Hypothesis]:
     """Every convention of every distribution that a module builds."""
-    for name in _built(scene):
+    built = _built(scene)
+    if built:
+        detail = "the divergence the other way round"
+        yield Suspect("kl-argument-order", scene.name, detail, around=_divergence_exchanged)
+    for name in [name for name in built if name in CONVENTIONS]:
         for cause, detail, edit in CONVENTIONS[name]:
             yield Suspect(cause, scene.name, f"{name}: {detail}", around=edit)
+
+
+class _Forgetful(dict[Any, Any]):
+    """Keeps nothing: which rule applies depends on how deep inside another it is asked for."""
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        del key, value
+
+
+@contextmanager
+def _divergence_exchanged() -> Generator[None]:
+    """Every divergence of two distributions taken the other way round; those inside of it follow."""
+    rules: Any = D.kl
+    own, depth = rules._dispatch_kl, [0]
+
+    def dispatched(p: type, q: type) -> Callable[[Any, Any], Any]:
+        if depth[0]:
+            return own(p, q)
+
+        def exchanged(first: Any, second: Any) -> Any:
+            depth[0] += 1
+            try:
+                return own(q, p)(second, first)
+            finally:
+                depth[0] -= 1
+
+        return exchanged
+
+    with patch.object(rules, "_dispatch_kl", dispatched), patch.object(rules, "_KL_MEMOIZE", _Forgetful()):
+        yield
 
 
 def _built(scene: Scene) -> list[str]:
@@ -142,7 +176,7 @@ def _built(scene: Scene) -> list[str]:
             yield
 
     scene.rerun(watching, {})
-    return [name for name in dict.fromkeys(seen) if name in CONVENTIONS]
+    return list(dict.fromkeys(seen))
 
 
 FAMILY = Family("distribution", {}, conventions)

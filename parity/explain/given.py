@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import combinations
 
 import numpy as np
 
@@ -32,6 +33,24 @@ def arguments(scene: Scene) -> Iterator[Hypothesis]:
                         scene, "preprocess-mismatch", f"argument {name} reversed along axis {axis}", leaf, turned
                     )
     yield from _capacity(scene)
+    yield from _rearranged(scene)
+
+
+def _rearranged(scene: Scene) -> Iterator[Hypothesis]:
+    """Two axes of one size exchanged, as where classes stand last; one argument added to another too early."""
+    floats = {leaf: value for leaf, value in scene.inputs.items() if value.dtype.kind == "f" and value.size > 1}
+    for leaf, value in floats.items():
+        name = leaf.removeprefix("input")
+        for a, b in combinations(range(1, value.ndim), 2):
+            if value.shape[a] == value.shape[b] > 1:
+                detail = f"argument {name} with axes {a} and {b} exchanged"
+                yield _with(scene, "transpose-order", detail, leaf, value.swapaxes(a, b).copy())
+        for other, more in floats.items():
+            fits = value.ndim == more.ndim and all(n in (1, m) for n, m in zip(more.shape, value.shape, strict=True))
+            if other != leaf and fits:
+                detail = f"argument {other.removeprefix('input')} is added to argument {name} before all else"
+                both = {leaf: value + more, other: np.zeros_like(more)}
+                yield Suspect("wrong-variable", scene.name, detail, inputs=lambda arrays, b=both: b)
 
 
 def _capacity(scene: Scene) -> Iterator[Hypothesis]:

@@ -26,7 +26,10 @@ def reshaping(op: Op) -> Iterator[Hypothesis]:
         if stop - start > 2:
             yield at(op, "flatten-nhwc-order", lambda o: _rolled(o, start, stop), "the channel is flattened last")
             yield from _orders(op, start, stop)
-        yield at(op, "head-merge-no-transpose", lambda o: _swapped_merge(o, start, stop), "merged in the other order")
+        two = ("head-merge-no-transpose", "merged in the other order")
+        if start > 1 and stop == x.ndim and "Conv" in str(x.grad_fn):
+            two = ("patches-by-column", "positions of a map column by column in place of row by row")
+        yield at(op, two[0], lambda o: _swapped_merge(o, start, stop), two[1])
         del place
     split = _merged(tuple(y.shape), tuple(x.shape))
     if split is not None and y.ndim > x.ndim:
@@ -46,10 +49,11 @@ def _factor_orders(op: Op, short: tuple[int, ...], long: tuple[int, ...]) -> Ite
         factors = long[start:stop]
         if (len(groups) == 1 and len(factors) == 2) or len(factors) > MOST_PIECES:
             continue  # one axis in two is tried above
-        part = "qkv-fused-order" if len(factors) == 3 and 3 in factors else "head-split-order"
+        part = "qkv-fused-order" if sum(n > 1 for n in factors) == 3 and 3 in factors else "head-split-order"
         cause = part if len(groups) == 1 else "unfold-patch-order"
         for order in itertools.permutations(range(len(factors))):
-            if list(order) != sorted(order):
+            still = all(place == i for place, i in enumerate(order) if factors[place] == 1)
+            if list(order) != sorted(order) and still:
                 detail = f"split as {tuple(factors[i] for i in order)} in place of {factors}"
                 yield at(op, cause, lambda o, a=start, p=order: _resplit(o, a, p), detail)
 
@@ -66,6 +70,9 @@ def _splits(short: tuple[int, ...], long: tuple[int, ...]) -> list[tuple[int, in
         if product != size:
             return []
         found.append((start, place))
+    while found and place < len(long) and long[place] == 1:  # axes to broadcast along
+        place += 1
+        found[-1] = (found[-1][0], place)
     return found if place == len(long) else []
 
 
@@ -218,6 +225,8 @@ def reducing(op: Op) -> Iterator[Hypothesis]:
         for axis in range(x.ndim):
             if axis != dim % x.ndim:
                 yield at(op, "reduction-axis", lambda o, a=axis: o.again(dim=a), f"over axis {axis}, not {dim}")
+    if isinstance(dim, int | tuple | list):
+        yield from _other_extent(op, x.ndim, (dim,) if isinstance(dim, int) else tuple(dim))
     if op.name == "mean" and isinstance(dim, tuple | list):
         for axis in dim:
             detail = f"summed over axis {axis}, averaged over the others"
@@ -230,34 +239,14 @@ def reducing(op: Op) -> Iterator[Hypothesis]:
         yield at(op, cause, lambda o: o.again() * scale, detail)
 
 
-def taking(op: Op) -> Iterator[Hypothesis]:
-    """One place along an axis, or a stretch of it, taken from elsewhere."""
-    index = op.args[1] if isinstance(op.args[1], tuple) else (op.args[1],)
-    if not all(type(part) is int or isinstance(part, slice) for part in index):
-        return
-    for axis, part in enumerate(index):
-        size = op.args[0].shape[axis]
-        if type(part) is int:
-            for other in {0, size - 1} - {part % size}:
-                elsewhere = with_part(index, axis, other)
-                detail = f"index {other} of axis {axis} in place of {part}"
-                yield at(op, "index-differs", lambda o, i=elsewhere: o.args[0][i], detail)
-            everything = with_part(index, axis, slice(None))
-            kept = sum(isinstance(before, slice) for before in index[:axis])
-            detail = f"the mean over axis {axis} in place of index {part}"
-            yield at(op, "index-differs", lambda o, i=everything, a=kept: o.args[0][i].mean(a), detail)
-        elif part.step is None and part != slice(None):
-            start, stop, _ = part.indices(size)
-            for step in (1, -1):
-                if start + step >= 0 and stop + step <= size:
-                    moved = with_part(index, axis, slice(start + step, stop + step))
-                    detail = f"axis {axis} from {start + step} in place of {start}"
-                    yield at(op, "slice-offset", lambda o, i=moved: o.args[0][i], detail)
-
-
-def with_part(index: tuple[Any, ...], place: int, part: Any) -> tuple[Any, ...]:
-    """An index with another part in one place."""
-    return (*index[:place], part, *index[place + 1 :])
+def _other_extent(op: Op, rank: int, dims: tuple[int, ...]) -> Iterator[Hypothesis]:
+    """A reduction over more axes, or over fewer of them."""
+    own = {dim % rank for dim in dims}
+    some = [tuple(sorted(own - {axis})) for axis in own if len(own) > 1]
+    for axes in (tuple(range(rank)), tuple(range(1, rank)), *some):
+        if set(axes) != own and len(axes) > 1 and (op.given.get("keepdim") or axes in some):
+            detail = f"over axes {', '.join(map(str, axes))}, not {', '.join(map(str, sorted(own)))}"
+            yield at(op, "reduction-axis", lambda o, a=axes: o.again(dim=a), detail)
 
 
 def _merged(long: tuple[int, ...], short: tuple[int, ...]) -> tuple[int, int, int] | None:
@@ -340,10 +329,10 @@ _BY_OP: dict[str, Callable[[Op], Iterator[Hypothesis]]] = {
     **dict.fromkeys(("cat", "concat", "stack"), joining),
     **dict.fromkeys(("repeat", "tile", "repeat_interleave"), repeating),
     **dict.fromkeys(("pixel_shuffle", "pixel_unshuffle"), shuffling),
-    "getitem": taking,
     "unfold": patches,
     "channel_shuffle": channel_shuffle,
     **dict.fromkeys(_REDUCTIONS, reducing),
 }
+
 
 FAMILY = Family("layout", _BY_OP)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import torch
@@ -105,6 +106,30 @@ def in_eval(scene: Scene) -> Iterator[Hypothesis]:
             yield at(op, "dropout-in-eval", lambda o, k=kept, r=p: o.args[0] * k / (1 - r), detail)
 
 
+def deviations(scene: Scene) -> Iterator[Hypothesis]:
+    """A positive factor on noise of both signs, whose product is added: a deviation, or else a variance."""
+    ops = scene.suspected
+    for op in ops:
+        if op.name != "mul" or not any(o.name == "add" and any(a is op.result for a in o.args) for o in ops):
+            continue
+        for place in (0, 1):
+            factor, noise = op.args[place], op.args[1 - place]
+            if _positive(factor) and isinstance(noise, Tensor) and bool((noise < 0).any() and (noise > 0).any()):
+                for power, detail in ((0.5, "the root of the deviation"), (2.0, "the deviation squared")):
+                    compute = lambda o, p=place, n=power: o.args[p] ** n * o.args[1 - p]  # noqa: E731  # one expression
+                    yield at(op, "noise-std-vs-variance", compute, f"{detail}, on noise that is added")
+
+
+def _positive(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.is_floating_point() and value.numel() > 1 and bool((value > 0).all())
+
+
+def by_scene(scene: Scene) -> Iterator[Hypothesis]:
+    """What concerns several calls, or none that draws."""
+    yield from in_eval(scene)
+    yield from deviations(scene)
+
+
 FAMILY = Family(
     "noise",
     {
@@ -113,5 +138,5 @@ FAMILY = Family(
         ),
         "bernoulli": bernoulli,
     },
-    in_eval,
+    by_scene,
 )

@@ -98,6 +98,9 @@ def _settings(scene: Scene, optimizer: optim.Optimizer) -> Iterator[Hypothesis]:
     if "lr_decay" in defaults:
         for start in (0.1, 1.0, 1e-6):
             yield Suspect("adagrad-initial-accumulator", scene.name, f"starts at {start}", around=_accumulated(start))
+        detail = "Optax's defaults: starts at 0.1, epsilon 1e-07 inside the root"
+        edit = _rewritten(_adagrad, 1e-7, 0.1)
+        yield Suspect("adagrad-initial-accumulator", scene.name, detail, around=edit)
         for eps in (1e-7, 1e-8, 1e-10):
             detail = f"epsilon {eps:g} inside the root"
             yield Suspect("adagrad-eps", scene.name, detail, around=_rewritten(_adagrad, eps))
@@ -174,6 +177,7 @@ def _steps(scene: Scene, optimizer: optim.Optimizer) -> Iterator[Hypothesis]:
         rules += [
             ("rmsprop-momentum-lr-order", "the rate joins before the momentum", _rmsprop, ("inside",)),
             ("rmsprop-eps-inside-sqrt", "epsilon inside the root", _rmsprop, ("root",)),
+            ("rmsprop-decay-default", "Optax's defaults: decay 0.9, epsilon inside the root", _rmsprop, ("root", 0.9)),
         ]
     for cause, detail, rule, args in rules:
         yield Suspect(cause, scene.name, detail, around=_rewritten(rule, *args))
@@ -209,9 +213,10 @@ def _adam(p: Any, g: Any, state: dict[str, Any], group: dict[str, Any]) -> Any:
 
 
 def _rmsprop(p: Any, g: Any, state: dict[str, Any], group: dict[str, Any]) -> Any:
-    (kind,) = group["args"]
+    kind, *others = group["args"]
+    keep = others[0] if others else group["alpha"]
     g = g + group["weight_decay"] * p
-    state["v"] = group["alpha"] * state.get("v", 0) + (1 - group["alpha"]) * g * g
+    state["v"] = keep * state.get("v", 0) + (1 - keep) * g * g
     step = g / ((state["v"] + group["eps"]).sqrt() if kind == "root" else state["v"].sqrt() + group["eps"])
     step = group["lr"] * step if kind == "inside" else step
     state["m"] = group["momentum"] * state.get("m", 0) + step
@@ -219,10 +224,11 @@ def _rmsprop(p: Any, g: Any, state: dict[str, Any], group: dict[str, Any]) -> An
 
 
 def _adagrad(p: Any, g: Any, state: dict[str, Any], group: dict[str, Any]) -> Any:
-    (eps,) = group["args"]
+    eps, *others = group["args"]
+    start = others[0] if others else group.get("initial_accumulator_value", 0.0)
     n = state["n"] = state.get("n", 0) + 1
     g = g + group["weight_decay"] * p
-    state["v"] = state.get("v", group.get("initial_accumulator_value", 0.0)) + g * g
+    state["v"] = state.get("v", start) + g * g
     return -group["lr"] / (1 + (n - 1) * group["lr_decay"]) * g / (state["v"] + eps).sqrt()
 
 

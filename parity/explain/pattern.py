@@ -55,6 +55,16 @@ def factor(expected: Arrays, observed: Arrays) -> float | None:
     return ratio if same and abs(ratio - 1) > SAME_VALUES else None
 
 
+def added(a: np.ndarray, b: np.ndarray) -> float | None:
+    """The number that has to be added to every element of one array to give another; None where there is none."""
+    if a.shape != b.shape or not a.size or {a.dtype.kind, b.dtype.kind} != {"f"}:
+        return None
+    offset = b - a
+    if not np.isfinite(offset).all() or float(np.abs(offset).max()) <= MODULE_BOUND * float(np.abs(a).max()):
+        return None
+    return float(offset.ravel()[0]) if np.ptp(offset) <= SAME_VALUES * float(np.abs(offset).max()) else None
+
+
 def _patterns(a: np.ndarray, b: np.ndarray) -> Iterator[str]:
     """What is true of an error, the most telling first."""
     finite = np.isfinite(a) & np.isfinite(b)

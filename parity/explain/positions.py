@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from parity.backends.torch_rewrite import Op, Replace
-from parity.explain.layout import with_part
+from parity.explain.parts import with_part
 from parity.explain.scene import Scene
 from parity.explain.suspect import Family, Hypothesis, Suspect, at
 
@@ -17,6 +17,7 @@ def positions(scene: Scene) -> Iterator[Hypothesis]:
     """What concerns several calls together."""
     names = {op.name for op in scene.ops}
     yield from rotation(scene)
+    yield from tables(scene)
     if {"cos", "sin"} <= names:
         yield from _stretched(scene)
     if {"softmax", "tensor"} <= names:
@@ -24,6 +25,23 @@ def positions(scene: Scene) -> Iterator[Hypothesis]:
     if {"log", "embedding"} <= names:
         yield from _buckets(scene)
     yield from _windows(scene)
+
+
+def tables(scene: Scene) -> Iterator[Hypothesis]:
+    """A stored table whose neighbouring columns stand in two halves, or whose halves stand side by side."""
+    for op in scene.suspected:
+        for place, table in enumerate(op.args[:2]):
+            stored = any(table is buffer for buffer in scene.module.buffers()) if isinstance(table, Tensor) else False
+            if stored and table.is_floating_point() and table.ndim > 1 and table.shape[-1] % 2 == 0 < table.shape[-1]:
+                for detail, order in (
+                    ("columns of a table in two halves", lambda t: torch.cat([t[..., ::2], t[..., 1::2]], -1)),
+                    ("halves of a table as neighbouring columns", lambda t: t.unflatten(-1, (2, -1)).mT.flatten(-2)),
+                ):
+                    yield at(op, "position-halves", lambda o, p=place, f=order: _with(o, p, f(o.args[p])), detail)
+
+
+def _with(op: Op, place: int, value: Tensor) -> object:
+    return op.function(*op.args[:place], value, *op.args[place + 1 :], **op.kwargs)
 
 
 def rotation(scene: Scene) -> Iterator[Hypothesis]:

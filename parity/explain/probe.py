@@ -37,7 +37,7 @@ def probes(scene: Scene) -> Iterator[Cause]:
 
 def _narrow(scene: Scene) -> Iterator[Cause]:
     """Formats with fewer digits."""
-    if scene.check == "forward":
+    if scene.check == "forward" and scene.twin is not None:
         wide = scene.twin.otherwise(widened=True).outputs
         kind = "f32-island-in-f64" if _depends(scene) else "table-low-precision"
         yield Cause(
@@ -55,7 +55,7 @@ def _depends(scene: Scene) -> bool:
 
 def _by_hand(scene: Scene) -> Iterator[Cause]:
     """Derivatives written by hand."""
-    if scene.check not in ("forward", "buffers"):
+    if scene.check not in ("forward", "buffers") and scene.twin is not None:
         plain = scene.twin.otherwise(plain=True, gradients=True).input_grads
         some = {name: value for name, value in scene.expected.items() if name in plain}
         error, left = (_error(some, {n: found[n] for n in some}) for found in (scene.observed, plain))

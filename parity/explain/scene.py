@@ -37,7 +37,7 @@ class Scene:
       inputs: what the module is given, by leaf name.
       module: the reference's.
       rerun: the reference's answer under an edit, on some inputs.
-      twin: both calls.
+      twin: both calls; None where no module is at work, but an optimizer alone.
       error: relative error of the candidate.
     """
 
@@ -52,7 +52,7 @@ class Scene:
     inputs: Arrays
     module: torch.nn.Module
     rerun: Callable[[Edit, Arrays], Arrays]
-    twin: Twin
+    twin: Twin | None
     error: float
 
     @classmethod
@@ -116,6 +116,7 @@ class Scene:
 
     def candidate(self, inputs: Arrays) -> Arrays:
         """The candidate's outputs on other inputs, by the reference's names and in its layout."""
+        assert self.twin is not None
         return self.twin.on(inputs)
 
     def reference(self, inputs: Arrays) -> Arrays:

@@ -96,9 +96,13 @@ def search(scene: Scene, hypotheses: Iterable[Hypothesis]) -> tuple[Cause, ...]:
     tried = Trials(scene)
     ordered = list(hypotheses)
     exact = max(EXACT, 1e2 * NOISE / max(scene.error, NOISE))
-    found = _judged(tried, ordered, exact)
-    if not any(_explains(verdict) for verdict in found):
-        found += _judged(tried, list(_everywhere(ordered)), exact)
+    found, dials = _judged(tried, ordered)
+    if all(verdict.left > exact for verdict in found):
+        more, wide = _judged(tried, _everywhere(ordered))
+        found += more
+        for some in (dials, wide):  # numbers are fitted only where no mistake explains it all
+            if not any(_explains(v) and v.fitted for v in found) and all(v.left > exact for v in found):
+                found += [_fitted(tried, *dial) for dial in some if not tried.spent and dial[1].left > EXACT]
     ranked = sorted(
         (v for v in found if _explains(v)),
         key=lambda v: (_decade(v.left, exact), *_plainness(v)),
@@ -110,8 +114,8 @@ def search(scene: Scene, hypotheses: Iterable[Hypothesis]) -> tuple[Cause, ...]:
     return tuple(causes.values())[:3]
 
 
-def _judged(tried: Trials, hypotheses: Iterable[Hypothesis], exact: float) -> list[Verdict]:
-    """Each hypothesis in turn, as long as there are runs; numbers are fitted only where no mistake explains it all."""
+def _judged(tried: Trials, hypotheses: Iterable[Hypothesis]) -> tuple[list[Verdict], list[tuple[Dial, Verdict]]]:
+    """Each hypothesis in turn, as long as there are runs; numbers with the best of their guesses."""
     found: list[Verdict] = []
     dials: list[tuple[Dial, Verdict]] = []
     for hypothesis in hypotheses:
@@ -123,9 +127,7 @@ def _judged(tried: Trials, hypotheses: Iterable[Hypothesis], exact: float) -> li
         else:
             left = tried(hypothesis)
             found.append(Verdict(hypothesis, left, agreement(hypothesis.setting, tried.scene.readings)[0]))
-    if all(verdict.left > exact for verdict in found):
-        found += [_fitted(tried, *dial) for dial in dials if not tried.spent and dial[1].left > EXACT]
-    return found
+    return found, dials
 
 
 def _explains(verdict: Verdict) -> bool:

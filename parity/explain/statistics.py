@@ -110,6 +110,14 @@ def unwritten(scene: Scene) -> Iterator[Hypothesis]:
             yield Suspect("bn-state-not-written", norm.owner, detail, {norm.index: _unmoved, **counts})
 
 
+def uncounted(scene: Scene) -> Iterator[Hypothesis]:
+    """The number of batches stays as it is, and the statistics do not."""
+    for op in scene.suspected:
+        norm = any(o.name == "batch_norm" and o.owner == op.owner for o in scene.suspected)
+        if _counts(op) and norm:
+            yield at(op, "bn-batches-uncounted", _on_a_copy, "the number of batches is not counted")
+
+
 def _counts(op: Op) -> bool:
     """Whether a call adds one in place."""
     return getattr(op.function, "__name__", "") == "add_" and tuple(op.args[1:]) == (1,)
@@ -122,6 +130,7 @@ def _on_a_copy(op: Op) -> Any:
 def together(scene: Scene) -> Iterator[Hypothesis]:
     """What concerns several calls, or the norm as a whole."""
     yield from cumulative(scene)
+    yield from uncounted(scene)
     yield from unwritten(scene)
 
 

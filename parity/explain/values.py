@@ -6,12 +6,15 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from parity.backends.torch_rewrite import Op, Replace
-from parity.explain.scene import Scene
+from parity.explain.scene import Scene, mismatch
 from parity.explain.suspect import Family, Hypothesis, Suspect, at
+from parity.report import Cause
+from parity.tolerance import MODULE_BOUND, SAME_VALUES
 
 MOST_CALLS = 40
 """Calls in a module for whose arguments others are tried."""
@@ -79,6 +82,32 @@ def confused(scene: Scene) -> Iterator[Hypothesis]:
                     }
                     detail = f"the result of {other.name} in place of argument {place + 1} of {op.name}"
                     yield Suspect("wrong-variable", op.owner, detail, swap)
+
+
+def returned(scene: Scene) -> Iterator[Cause]:
+    """Outputs that are another value of the reference: one from before or after its last change."""
+    if scene.check != "forward":
+        return
+    wrong = {n: v for n, v in scene.observed.items() if mismatch({n: v}, scene.expected) > MODULE_BOUND}
+    found: dict[str, str] = {}
+    for name, value in wrong.items():
+        for text, other in _known(scene):
+            alike = other.shape == value.shape and mismatch({name: value}, {name: other}) <= SAME_VALUES
+            if alike and name not in found and np.ptp(other) > 0:
+                found[name] = text
+    if wrong and len(found) == len(wrong) < len(scene.observed):
+        detail = "; ".join(f"{text} is put out as {name}" for name, text in found.items())
+        yield Cause("wrong-variable", scene.name or scene.kind, detail, 1.0)
+
+
+def _known(scene: Scene) -> Iterator[tuple[str, np.ndarray]]:
+    """Every floating array that a run of the reference has: what it is given, and what its calls give."""
+    for leaf, value in scene.inputs.items():
+        if value.dtype.kind == "f" and value.size > 1:
+            yield f"argument {leaf.removeprefix('input')}", value
+    for op in scene.ops:
+        if isinstance(op.result, Tensor) and op.result.is_floating_point() and op.result.numel() > 1:
+            yield f"the result of {op.name}", op.result.detach().numpy()
 
 
 def _kept(op: Op, memory: list[Tensor]) -> Any:

@@ -177,7 +177,7 @@ FAULTS = family(
     put(
         *(pairs.VISION, "", "class-token-last", "the last token read, not the class token"),
         around("_encode", lambda original, x: _last_token(original.__self__, x)),
-        causes=("wrong-variable", "value-lost"),
+        causes=("wrong-variable", "value-lost", "index-differs"),
     ),
     put(*(pairs.DRAWING, "", "unfold-patch-order", "patches of (C, p, p)"), around("unpatchify", _channel_major)),
     put(

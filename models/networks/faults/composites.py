@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -62,7 +63,7 @@ def _slices_swapped(original: Any, flat: Array) -> dict[str, Array]:
     net = original.__self__
     found, start = {}, 0
     for name, shape in reversed(net.output_shapes.items()):
-        size = int(jnp.prod(jnp.asarray(shape)))
+        size = math.prod(shape)
         found[name] = flat[:, start : start + size].reshape(len(flat), *shape)
         start += size
     return {name: found[name] for name in net.output_shapes}
@@ -122,7 +123,7 @@ FAULTS = family(
     put(
         *(pairs.TENSORS, "", "tensor-order", "the tensors' numbers in the other order"),
         around("unflatten_output", _slices_swapped),
-        causes=("wrong-variable", "roll-direction", "operand-order", "setting-differs"),
+        causes=("wrong-variable", "roll-direction", "operand-order", "setting-differs", "chunk-order"),
     ),
     put(
         *(pairs.TENSORS, "", "encoding-order", "sines in front of cosines"),

@@ -134,7 +134,7 @@ FAULTS = family(
     put(
         *(calls.CLASSES, "", "class-axis", "classes on the last axis"),
         called(_other_axis),
-        causes=("softmax-axis", "reduction-axis"),
+        causes=("softmax-axis", "reduction-axis", "transpose-order"),
     ),
     put(
         *(calls.SOFT_CLASSES, "", "soft-target-gradient", "no gradient to the soft target"),
@@ -173,7 +173,7 @@ FAULTS = family(
     put(
         *(calls.CONTRASTED, "", "contrast-chance", "the number of rows left out"),
         called(_without_chance),
-        causes=("constant-differs", "operand-dropped"),
+        causes=("constant-differs", "operand-dropped", "constant-offset"),
     ),
     put(
         *(calls.CONTRASTED, "", "contrast-sides", "the second features' rows out of order"),

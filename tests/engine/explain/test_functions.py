@@ -12,6 +12,7 @@ import optax
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import distributions as D
 from torch import nn
 
 from tests.engine.explain.mistake import Mistake, normal
@@ -231,7 +232,76 @@ ARITHMETIC = (
     row("fft-normalisation", lambda x: torch.fft.fft(x).abs(), lambda x: jnp.abs(jnp.fft.fft(x, norm="ortho")), X),
 )
 
-TABLE = (*LOSSES, *ORDERS, *GRADIENTS, *ARITHMETIC)
+
+def divergence(m: Any, s: Any, n: Any, t: Any) -> Any:
+    first, second = (D.Independent(D.Normal(mean, scale), 1) for mean, scale in ((m, s), (n, t)))
+    return D.kl_divergence(first, second)
+
+
+def gaussian(m: Any, s: Any, n: Any, t: Any) -> Any:
+    return (jnp.log(t / s) + (s**2 + (m - n) ** 2) / (2 * t**2) - 0.5).sum(-1)
+
+
+PAIRS, MAP = normal(2, 2, 3), normal(3, 4, 5, 5)
+PARTS = (
+    row("chunk-order", lambda x: x[:, 0] * x[:, 1].exp(), lambda x: x[:, 1] * jnp.exp(x[:, 0]), PAIRS),
+    row(
+        "chunk-order",
+        lambda x: {"weight": x[:, :4].unflatten(1, (2, 2)), "bias": x[:, 4:]},
+        lambda x: {"weight": x[:, 1:].reshape(3, 2, 2), "bias": x[:, :1]},
+        X,
+    ),
+    row(
+        "head-split-order",
+        lambda x, y: x.unflatten(-1, (2, 3, 1)).sum(1) * y,
+        lambda x, y: x.reshape(2, 3, 2, 1).sum(2) * y,
+        normal(2, 6),
+        normal(2, 3, 7),
+    ),
+    row("norm-scale-offset", lambda x, y: x * y + y.sin(), lambda x, y: (1 + x) * y + jnp.sin(y), X, Y),
+    row(
+        "noise-std-vs-variance",
+        lambda x, y: F.softplus(x) * y + x,
+        lambda x, y: jax.nn.softplus(x) ** 0.5 * y + x,
+        X,
+        Y,
+    ),
+    row(
+        "reduction-axis",
+        lambda x: x / x.abs().amax((-2, -1), keepdim=True),
+        lambda x: x / jnp.abs(x).max(),
+        MAP,
+    ),
+    row("transpose-order", lambda x: x.cumsum(-1), lambda x: x.swapaxes(2, 3).cumsum(-1), MAP),
+    row(
+        "wrong-variable",
+        lambda x: (lambda y: (y, torch.sigmoid(y)))(x * 0.7),
+        lambda x: (x, jax.nn.sigmoid(x * 0.7)),
+        X,
+    ),
+    row(
+        "constant-offset",
+        lambda x: {"sum": x.logsumexp(-1), "mean": x.mean(-1)},
+        lambda x: {"sum": jax.nn.logsumexp(x, -1) - 1.5, "mean": x.mean(-1)},
+        X,
+    ),
+    row(
+        "constant-factor",
+        lambda x: {"code": F.normalize(x, dim=-1).flatten(), "size": x.abs()},
+        lambda x: {"code": 3.7 * jnp.ravel(x / jnp.linalg.norm(x, axis=-1, keepdims=True)), "size": jnp.abs(x)},
+        X,
+    ),
+    row("kl-argument-order", divergence, lambda m, s, n, t: gaussian(n, t, m, s), X, P, Y, Q),
+    row(
+        "fft-normalisation",
+        lambda x, y: (torch.fft.fft(x, norm="ortho") - torch.fft.fft(y, norm="ortho")).abs() ** 2,
+        lambda x, y: jnp.abs(jnp.fft.fft(x) - jnp.fft.fft(y)) ** 2,
+        X,
+        Y,
+    ),
+)
+
+TABLE = (*PARTS, *LOSSES, *ORDERS, *GRADIENTS, *ARITHMETIC)
 
 
 @pytest.mark.parametrize("mistake", TABLE, ids=[f"{m.causes[0]}-{i}" for i, m in enumerate(TABLE)])
