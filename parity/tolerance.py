@@ -53,7 +53,7 @@ STABLE = 1e-3
 """A right formula whose float error on ordinary inputs is above this is computed too badly to be let pass."""
 
 ILL_CONDITIONED = 16.0
-"""How many times as far as the reference itself moves under `NUDGE` a right candidate may be from it."""
+"""How many times as far as roundings move the reference itself a right candidate may be from it."""
 
 NUDGE = 8
 """Roundings by which inputs and weights are moved to see how far the reference moves."""

@@ -205,6 +205,13 @@ class Trial:
         inputs = tuple(_moved(value, size, off_zero, rng) for value in self.inputs)
         return replace(self, given=(state, inputs), leaves=self._moved_leaves(state), found={})
 
+    def shaken(self, mode: Mode, seed: int) -> Record:
+        """The reference's float64 run with a rounding more at every operation, see `Roundings`."""
+        from parity.backends.torch_roundings import Roundings
+
+        with Roundings(seed):
+            return replace(self, found={}).oracle(mode)
+
     def _moved_leaves(self, state: Arrays) -> Arrays | None:
         """The candidate's own leaves, as far from those carried over as they were."""
         if self.leaves is None:

@@ -18,6 +18,9 @@ from parity.trial import Trial
 
 Select = Callable[[Record], Arrays]
 
+SHAKES = 3
+"""Runs with other roundings at every operation, of which the one that is farthest from the reference counts."""
+
 DISPLACEMENTS = 2
 """Independent displacements after which an error that is gone each time was one of a kink."""
 
@@ -71,19 +74,21 @@ def sensitivity(trial: Trial, mode: Mode, select: Select, name: str) -> float:
     """How far the reference is from itself under roundings: those of its inputs and weights, and those on the way.
 
     The first is how far its float64 leaf moves when inputs and weights do by `NUDGE` roundings of the format. The
-    second, which is larger where large terms cancel, is its error in float32, scaled to the format.
+    others, which are larger where large terms cancel, are in float64 how far it moves with one rounding more at every
+    operation, and its error in float32, scaled: that one sees inside an operator, where the roundings do not reach.
     """
     moved = trial.moved(NUDGE * UNIT_ROUNDOFF[trial.precision], off_zero=False).in_float64()
     try:
-        by_inputs = error_of(select(trial.oracle(mode)), select(moved.oracle(mode)), name)
-        if trial.precision != "float64":
-            return by_inputs
-        short = replace(trial, precision="float32", given=(trial.state, trial.inputs), found={})
-        on_the_way = error_of(select(short.oracle(mode)), select(short.reference(mode)), name)
+        truth = select(trial.oracle(mode))
+        found = [error_of(truth, select(moved.oracle(mode)), name)]
+        if trial.precision == "float64":
+            found += [error_of(truth, select(trial.shaken(mode, seed)), name) for seed in range(SHAKES)]
+            short = replace(trial, precision="float32", given=(trial.state, trial.inputs), found={})
+            scale = UNIT_ROUNDOFF["float64"] / UNIT_ROUNDOFF["float32"]
+            found.append(scale * error_of(select(short.oracle(mode)), select(short.reference(mode)), name))
     except ReferenceRefuses:
         return 0.0
-    scale = UNIT_ROUNDOFF["float64"] / UNIT_ROUNDOFF["float32"]
-    return max(by_inputs, scale * on_the_way if np.isfinite(on_the_way) else 0.0)
+    return max((error for error in found if np.isfinite(error)), default=0.0)
 
 
 def _both_lost(trial: Trial, mode: Mode, select: Select, name: str) -> bool:
