@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from hypothesis import strategies as st
@@ -15,7 +15,7 @@ from parity._errors import StructureMismatch, UsageError
 from parity.backends import Call, candidate_program, reference_program
 from parity.backends.construction import constructed
 from parity.draws import drawing
-from parity.fitting import idle_in_call, usual
+from parity.fitting import forgotten, idle_in_call, usual
 from parity.formats import Precision
 from parity.layout import Layouts
 from parity.pair import Pair
@@ -23,6 +23,8 @@ from parity.record import Example
 from parity.session import Session
 from parity.strategies.inputs import Input
 from parity.trial import REFUSALS, Trial
+
+Made = TypeVar("Made")
 
 DRAWS_PER_CASE = 8
 """How often a configuration is drawn for each that is wanted, since some come twice."""
@@ -172,6 +174,8 @@ def open_session(pair: Pair, candidate: str, case: Case, example: Example, *, se
     model, also = _built(lambda: constructed(lambda: build(case.config)))
     if refused is None and also is None:
         session = _bound(pair, label, reference, model, case, example)
+        if session is None:
+            return None
         if session.candidate.leaves() <= session.filled():
             return session
         return Session.of_pair(pair, label, reference, build(case.config), example.inputs, case.config)
@@ -183,29 +187,43 @@ def open_session(pair: Pair, candidate: str, case: Case, example: Example, *, se
     raise StructureMismatch(f"only the {side} refuses {case.config!r}: {type(refusal).__name__}: {refusal}")
 
 
-def _bound(pair: Pair, label: str, reference: Any, model: Any, case: Case, example: Example) -> Session:
-    """Both sides with the weight mapping; where there is none, a wrong layout may be why.
+def _bound(pair: Pair, label: str, reference: Any, model: Any, case: Case, example: Example) -> Session | None:
+    """Both sides with the weight mapping; None where neither takes the inputs.
 
     Raises:
+      StructureMismatch: the candidate alone refuses the inputs that it gets its shapes from.
+      UsageError: the layout applies to nothing, which may be why the weights cannot be mapped.
       weight_bridge.WeightBridgeError: the weights cannot be mapped; with the layout under which they can be.
-      UsageError: the layout applies to nothing.
     """
 
     def bound(pair: Pair) -> Session:
         return Session.of_pair(pair, label, reference, model, example.inputs, case.config)
 
+    layouts, call = Layouts.of(pair.layout), Call(pair.method, pair.output)
     try:
         return bound(pair)
+    except UsageError:
+        raise
+    except REFUSALS as refusal:
+        idle, refused = _built(lambda: idle_in_call(reference_program(reference, call), layouts, example.inputs))
+        if refused is not None:
+            return None
+        _require_busy(pair, idle, refusal)
+        said = f"{type(refusal).__name__}: {refusal}{forgotten(reference, layouts)}"
+        raise StructureMismatch(f"only the candidate refuses {case}: {said}") from refusal
     except weight_bridge.WeightBridgeError as refusal:
-        layouts, idle = Layouts.of(pair.layout), dict[str, str]()
-        with suppress(*REFUSALS):
-            idle = idle_in_call(reference_program(reference, Call(pair.method, pair.output)), layouts, example.inputs)
-        if idle and pair.sequence is None:
-            raise UsageError("; ".join(idle.values())) from refusal
+        idle, _ = _built(lambda: idle_in_call(reference_program(reference, call), layouts, example.inputs))
+        _require_busy(pair, idle, refusal)
         text, hint = usual(reference, layouts), None
         with suppress(weight_bridge.WeightBridgeError, *REFUSALS):
             hint = text and bound(replace(pair, layout=text)) and f"\n  the weights fit with layout={text!r}"
         raise type(refusal)(f"{refusal}{hint or ''}") from refusal
+
+
+def _require_busy(pair: Pair, idle: dict[str, str] | None, refusal: Exception) -> None:
+    """Refuses a layout that applies to nothing of a call; a sequence's calls may have leaves for it."""
+    if idle and pair.sequence is None:
+        raise UsageError("; ".join(idle.values())) from refusal
 
 
 def _described(model: Any, pair: Pair, example: Example) -> frozenset[str]:
@@ -215,8 +233,8 @@ def _described(model: Any, pair: Pair, example: Example) -> frozenset[str]:
     return candidate_program(model, inputs, Call(pair.method, pair.output)).leaves()
 
 
-def _built(build: Callable[[], Any]) -> tuple[Any, Exception | None]:
-    """A model, or the exception with which it refuses to be built."""
+def _built(build: Callable[[], Made]) -> tuple[Made, None] | tuple[None, Exception]:
+    """A model, or what follows from one, or the exception with which it refuses."""
     try:
         return build(), None
     except REFUSALS as refusal:

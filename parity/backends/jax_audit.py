@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -31,8 +32,11 @@ EXACT = frozenset(
 )
 """Primitives that move or choose numbers; running them in a narrow format loses nothing more."""
 
-LAYERS, FRAMES = "/flax/", 16
-"""A file of Flax's, and how far out from an operation its caller is looked for."""
+NOT_THE_MODEL = "/flax/", f"{Path(__file__).parents[1]}/"
+"""In the path of files of Flax's, and of the harness's own, which are around every model."""
+
+FRAMES = 64
+"""How far out from an operation its caller is looked for."""
 
 RANDOM = frozenset(
     {"_bernoulli", "_uniform", "_normal", "_normal_real", "_truncated_normal", "_gumbel", "_exponential"}
@@ -57,21 +61,31 @@ def audit(
         closed = program.compiled("step", train, precision).trace(*arguments).jaxpr
     found = {_of_constant(np.asarray(value)) for value in closed.consts if narrower(str(value.dtype), precision)}
     families: dict[str, set[str]] = {}
-    for equation in _equations(closed.jaxpr):
+    for equation, sources in _equations(closed.jaxpr):
         name = equation.primitive.name
         formats = {str(variable.aval.dtype) for variable in equation.outvars if hasattr(variable.aval, "dtype")}
         if name in FAMILY_OF:
             families.setdefault(FAMILY_OF[name], set()).update(formats)
         if narrow := _narrowed(equation, formats, precision):
-            where = _place(equation.source_info)
-            found.add(Narrowing(narrow, "conversion" if name == "convert_element_type" else name, where))
+            operation = "conversion" if name == "convert_element_type" else name
+            found.add(Narrowing(narrow, operation, _place(sources)))
     return Audit(tuple(sorted(n for n in found if n is not None)), {k: frozenset(v) for k, v in families.items()})
 
 
-def _place(source: Any) -> str:
-    """The innermost line of the model's own code, or of Flax's layers where the model is one."""
-    frames = source_info_util.summarize(source, num_frames=FRAMES).split("\n")
-    return next((frame for frame in reversed(frames) if LAYERS not in frame), frames[-1])
+def _place(sources: tuple[Any, ...]) -> str:
+    """The innermost line of the model's own code, or of Flax's layers where the model is one.
+
+    Args:
+      sources: of the operation, and of the loops and branches that it lies in, the innermost first.
+    """
+    frames = [_frames(source) for source in sources]
+    own = (frame for some in frames for frame in some if not any(mark in frame for mark in NOT_THE_MODEL))
+    return next(own, frames[0][0])
+
+
+def _frames(source: Any) -> list[str]:
+    """The lines that led to an operation, the innermost first."""
+    return source_info_util.summarize(source, num_frames=FRAMES).split("\n")[::-1]
 
 
 def _of_constant(value: np.ndarray) -> Narrowing | None:
@@ -90,14 +104,15 @@ def _narrowed(equation: Any, formats: set[str], precision: Precision) -> str | N
     return narrow if source.startswith(("float", "bfloat")) and not narrower(source, precision) else None
 
 
-def _equations(jaxpr: Any) -> Iterator[Any]:
-    """All equations, those inside loops, branches and calls included."""
+def _equations(jaxpr: Any, around: tuple[Any, ...] = ()) -> Iterator[tuple[Any, tuple[Any, ...]]]:
+    """All equations, those inside loops, branches and calls included, with the places of each and of what is around."""
     for equation in jaxpr.eqns:
         if equation.params.get("name") in RANDOM:
             continue
-        yield equation
+        sources = equation.source_info, *around
+        yield equation, sources
         for value in equation.params.values():
             for part in value if isinstance(value, tuple | list) else (value,):
                 inner = getattr(part, "jaxpr", part)
                 if hasattr(inner, "eqns"):
-                    yield from _equations(inner)
+                    yield from _equations(inner, sources)

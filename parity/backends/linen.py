@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import linen, traverse_util
 
@@ -38,7 +41,8 @@ class LinenProgram(JaxProgram):
     def _initial(self) -> Any:
         """Fresh variables, from the inputs of the call or those that were given for it."""
         keys, inputs = self.keys(jax.random.key(0)), tuple(as_dtype(value, np.float64) for value in self._inputs)
-        return self.model.init(keys, *inputs, method=self._method, **self.mode(train=False))
+        with first_states({"": np.float64(0)}):
+            return self.model.init(keys, *inputs, method=self._method, **self.mode(train=False))
 
     def state(self) -> dict[str, np.ndarray]:
         """Every variable by path, the collection first; computed here where no variables were given."""
@@ -63,14 +67,15 @@ class LinenProgram(JaxProgram):
         variables = traverse_util.unflatten_dict(dict(leaves), sep="/")
         trained = self.parameters()
         buffers = [path for path in self._variables if path not in trained]
-        result, changed = self.model.apply(
-            variables,
-            *inputs,
-            method=self.call.method,
-            mutable=sorted({path.split("/")[0] for path in buffers}) if train else [],
-            rngs=self.keys(key),
-            **self.mode(train=train),
-        )
+        with first_states(leaves):
+            result, changed = self.model.apply(
+                variables,
+                *inputs,
+                method=self.call.method,
+                mutable=sorted({path.split("/")[0] for path in buffers}) if train else [],
+                rngs=self.keys(key),
+                **self.mode(train=train),
+            )
         after = {**leaves, **traverse_util.flatten_dict(changed, sep="/")}
         return result, {path: after[path] for path in buffers}
 
@@ -89,3 +94,42 @@ class LinenProgram(JaxProgram):
         """Streams that linen modules ask for by name."""
         params, dropout = jax.random.split(key)
         return {"params": params, "dropout": dropout}
+
+
+@contextmanager
+def first_states(leaves: Leaves) -> Generator[None]:
+    """Lets recurrent cells make their first state in the format of the weights.
+
+    Flax makes it in `param_dtype`, float32 unless told otherwise, and refuses to scan where weights or inputs have
+    another format. The method is no part of a module's interface that Flax lets others intercept.
+    """
+    formats = [leaf.dtype for leaf in leaves.values() if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    cells = [cell for cell in _kinds(linen.RNNCellBase) if "initialize_carry" in vars(cell)] if formats else []
+    own = {cell: cell.initialize_carry for cell in cells}
+    for cell, make in own.items():
+        cell.initialize_carry = _in_format(make, formats[0])
+    try:
+        yield
+    finally:
+        for cell, make in own.items():
+            cell.initialize_carry = make
+
+
+def _in_format(make: Callable[..., Any], dtype: Any) -> Callable[..., Any]:
+    """A cell's `initialize_carry`, its float32 arrays in another format unless the cell was told its own."""
+
+    @functools.wraps(make)
+    def made(cell: Any, *args: Any, **kwargs: Any) -> Any:
+        carry = make(cell, *args, **kwargs)
+        if getattr(cell, "param_dtype", None) != jnp.float32:
+            return carry
+        return jax.tree.map(lambda leaf: leaf.astype(dtype) if leaf.dtype == jnp.float32 else leaf, carry)
+
+    return made
+
+
+def _kinds(kind: type) -> Iterator[Any]:
+    """A class and everything derived from it."""
+    yield kind
+    for derived in kind.__subclasses__():
+        yield from _kinds(derived)

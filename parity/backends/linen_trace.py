@@ -11,7 +11,7 @@ from flax import linen, traverse_util
 
 from parity.backends.jax_program import Leaves
 from parity.backends.jax_trace import Alone, Recorder, split
-from parity.backends.linen import LinenProgram
+from parity.backends.linen import LinenProgram, first_states
 
 Next = Callable[..., Any]
 
@@ -95,7 +95,8 @@ def taken_apart(
 
     def apply(given: Leaves, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Leaves]:
         tree = traverse_util.unflatten_dict({own(name): value for name, value in given.items()})
-        result, changed = module.apply(tree, *args, method=method, mutable=mutable, rngs=keys, **kwargs)
+        with first_states(given):
+            result, changed = module.apply(tree, *args, method=method, mutable=mutable, rngs=keys, **kwargs)
         after = {**{own(name): given[name] for name in buffers}, **traverse_util.flatten_dict(changed)}
         return result, {name: after[own(name)] for name in buffers}
 
