@@ -11,7 +11,7 @@ import numpy as np
 
 from parity.comparison import scale_of
 from parity.cotangents import cotangents
-from parity.formats import UNIT_ROUNDOFF
+from parity.formats import UNIT_ROUNDOFF, Precision, is_floating
 from parity.optimizers import Optimizers
 from parity.pair import Mode
 from parity.record import Arrays
@@ -44,12 +44,14 @@ class Run:
       mode: `eval` or `train`.
       optimizers: both optimizers.
       rate: learning rate.
+      precision: in which the reference computes its gradients; its optimizer works in float64.
     """
 
     trial: Trial
     mode: Mode
     optimizers: Optimizers
     rate: float
+    precision: Precision = "float64"
 
     @classmethod
     def of(cls, trial: Trial, mode: Mode, optimizers: Optimizers) -> Run:
@@ -77,13 +79,13 @@ class Run:
         for step in range(STEPS):
             record = session.reference.run(
                 *(state, self.trial.inputs),
-                precision="float64",
+                precision=self.precision,
                 train=self.mode == "train",
                 cotangents=weights,
                 seed=self.trial.example.seed + step,
             )
-            after = descent.step(record.param_grads)
-            state |= record.buffers
+            after = descent.step(_widened(record.param_grads))
+            state |= _widened(record.buffers)
             state |= {alias: after[name] for name, aliases in names.items() for alias in aliases}
             gradients.append(record.param_grads)
             moments.append(self.moment(state, _flat(descent.state())))
@@ -167,6 +169,11 @@ class Run:
         paths = {path for step in session.plan.steps if names & set(step.sources) for path in step.targets}
         return frozenset(paths) & session.candidate.parameters()
 
+    @cached_property
+    def start(self) -> Moment:
+        """What both sides begin with."""
+        return self.moment(self.trial.state, {})
+
     def moment(self, state: Arrays, memory: Arrays) -> Moment:
         """The state of the reference as the candidate would have it."""
         assert self.trial.session.plan is not None
@@ -177,6 +184,11 @@ class Run:
 
 def _flat(memory: dict[str, dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     return {f"{part} of {name}": value for part, kept in memory.items() for name, value in kept.items()}
+
+
+def _widened(arrays: Arrays) -> Arrays:
+    """Floating arrays in float64."""
+    return {name: value.astype(np.float64) if is_floating(value) else value for name, value in arrays.items()}
 
 
 def rounded(before: np.ndarray, after: np.ndarray, steps: int) -> float:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 
 from parity._errors import ReferenceRefuses, StructureMismatch
 from parity.comparison import Comparison, compare_all
-from parity.formats import UNIT_ROUNDOFF
+from parity.formats import UNIT_ROUNDOFF, Precision
 from parity.judgement import Verdict, overflowing
 from parity.pair import Mode
 from parity.record import Arrays, Record
@@ -65,9 +66,16 @@ def explained_by_format(trial: Trial, mode: Mode, error: float) -> bool:
     """Whether a conversion inside a float64 run is as coarse as the error; a 16-bit one must be the reference's own."""
     if trial.precision != "float64" or error > max(HIDDEN.values()):
         return False
+    return any(error <= HIDDEN[name] for name in conversions(trial, mode))
+
+
+def conversions(trial: Trial, mode: Mode) -> set[Precision]:
+    """Shorter formats that are converted to inside a float64 run, as far as they excuse anything.
+
+    The reference's own do, whatever they are; the candidate's only if it is float32.
+    """
     reference, candidate = (audit.coarsest for audit in trial.audits(mode))
-    formats = {reference, candidate if candidate == "float32" else None} - {None}
-    return any(error <= HIDDEN[name] for name in formats if name is not None)
+    return {name for name in get_args(Precision) if name == reference or name == candidate == "float32"}
 
 
 def sensitivity(trial: Trial, mode: Mode, select: Select, name: str) -> float:

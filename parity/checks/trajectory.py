@@ -3,26 +3,29 @@
 Two runs from the same weights part exponentially where training is chaotic, however right the candidate is. So the
 bound at every step is measured: how far the reference has parted from a second run of itself that began one rounding
 away. The optimizers are also run alone, on the reference's recorded gradients, which tells a wrong optimizer from a
-wrong gradient.
+wrong gradient. Where a side converts to a shorter format, an error is a matter of precision if the reference parts
+from its own training on gradients in that format by as much.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+import functools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from parity.checks.base import Check
 from parity.comparison import Comparison, compare_all, scale_of
 from parity.formats import UNIT_ROUNDOFF
-from parity.judgement import Finding, Judgement, Note, settled
+from parity.judgement import Finding, Judgement, Note, Verdict, settled
 from parity.optimizers import DEFAULT_OPTIMIZERS
 from parity.pair import Mode
 from parity.record import Arrays
-from parity.tolerance import BLOWN_UP, FLOAT64_DEFAULT, GROWTH, Bound, Override
+from parity.tolerance import BLOWN_UP, FLOAT64_DEFAULT, GROWTH, ILL_CONDITIONED, Bound, Override
 from parity.training import Moment, Run, rounded
 from parity.trial import REFUSALS, Trial
+from parity.verdicts import conversions
 
 
 def run(trial: Trial, overrides: tuple[Override, ...]) -> Iterator[Finding]:
@@ -71,20 +74,37 @@ def _alone(training: Run, overrides: tuple[Override, ...]) -> Iterator[list[Judg
 
 def _together(training: Run, moved: Run, overrides: tuple[Override, ...]) -> Iterator[list[Judgement]]:
     """Both sides, each on its own gradients, for as long as the reference's training has not blown up."""
-    moments, _ = training.reference
-    others, _ = moved.reference
-    starts = [training.moment(training.trial.state, {}), training.moment(moved.trial.state, {})]
-    candidate = training.candidate()
-    size = max(map(scale_of, starts[0].parameters.values()), default=0.0)
-    for index, (moment, other, got) in enumerate(zip(moments, others, candidate, strict=True)):
-        if not all(_sound(value, size) for value in moment.parameters.values()):
+    size = max(map(scale_of, training.start.parameters.values()), default=0.0)
+    coarse = functools.cache(lambda: _coarse(training))
+    for index, got in enumerate(training.candidate()):
+        if not all(_sound(value, size) for value in training.reference[0][index].parameters.values()):
             return
         label = f"{training.optimizers.name}, step {index + 1}"
+
+        def verdict(place: int, index: int = index, got: Moment = got) -> Verdict:
+            other = coarse()
+            if other is None:
+                return "bug"
+            found = list(_distances(training, other, got, index))[place]
+            return "precision mode" if found.comparison.error <= ILL_CONDITIONED * found.parted else "bug"
+
         yield [
-            judgement
-            for truth, near, mine, slack in _quantities(moment, other, got, starts, index + 1)
-            for judgement in _against_growth(training.mode, truth, near, mine, slack, label, overrides)
+            _judged(
+                *(training.mode, found.comparison, FLOAT64_DEFAULT + GROWTH * found.parted + found.slack),
+                f"the reference parts from itself by {found.parted:.1e} when moved by one rounding",
+                *(label, overrides, functools.partial(verdict, place)),
+            )
+            for place, found in enumerate(_distances(training, moved, got, index))
         ]
+
+
+def _coarse(training: Run) -> Run | None:
+    """The reference's training on gradients in a shorter format, where a side converts to one."""
+    formats = conversions(training.trial, training.mode)
+    if not formats:
+        return None
+    run = replace(training, precision=max(formats, key=UNIT_ROUNDOFF.__getitem__))
+    return None if _refusal(run) else run
 
 
 def _sound(value: np.ndarray, size: float) -> bool:
@@ -92,51 +112,53 @@ def _sound(value: np.ndarray, size: float) -> bool:
     return bool(np.isfinite(value).all()) and scale_of(value) <= BLOWN_UP * size
 
 
-def _quantities(
-    moment: Moment, other: Moment, got: Moment, starts: list[Moment], steps: int
-) -> Iterator[tuple[Arrays, Arrays, Arrays, Mapping[str, float]]]:
-    """Updates, buffers and the optimizer's memory: of the reference, of its other run, and of the candidate.
+@dataclass(frozen=True)
+class _Distance:
+    """How far the candidate's leaf is from the reference's, and the reference's from itself.
 
-    With them comes how far rounding alone may part them, where they are read off as differences.
+    Attributes:
+      comparison: of both sides.
+      parted: relative distance of the reference's other run: of this leaf, or of all of its kind if that is more.
+      slack: what rounding alone may make of a leaf that is read off as a difference.
     """
 
-    def update(now: Moment, start: Moment) -> Arrays:
-        return {path: now.parameters[path] - start.parameters[path] for path in sorted(now.parameters)}
-
-    before = starts[0].parameters
-    slack = {path: rounded(before[path], value, steps) for path, value in moment.parameters.items()}
-    yield update(moment, starts[0]), update(other, starts[1]), update(got, starts[0]), slack
-    yield moment.buffers, other.buffers, got.buffers, {}
-    both = [name for name in moment.memory if name in got.memory]
-    memories = [{name: side.memory[name] for name in both} for side in (moment, other, got)]
-    yield memories[0], memories[1], memories[2], {}
+    comparison: Comparison
+    parted: float
+    slack: float
 
 
-def _against_growth(
-    mode: Mode,
-    truth: Arrays,
-    near: Arrays,
-    got: Arrays,
-    slack: Mapping[str, float],
-    label: str,
-    overrides: tuple[Override, ...],
-) -> Iterator[Judgement]:
-    """Judges the candidate's distance by how far the reference's other run is."""
-    growth = {c.name: c.error for c in compare_all(truth, near, "float64") if np.isfinite(c.error)}
-    siblings = float(np.sqrt(np.mean(np.square(list(growth.values()))))) if growth else 0.0
-    for comparison in compare_all(truth, got, "float64"):
-        parted = max(growth.get(comparison.name, 0.0), siblings)
-        why = f"the reference parts from itself by {parted:.1e} when moved by one rounding"
-        limit = FLOAT64_DEFAULT + GROWTH * parted + slack.get(comparison.name, 0.0)
-        yield _judged(mode, comparison, limit, why, label, overrides)
+def _distances(training: Run, other: Run, got: Moment, index: int) -> Iterator[_Distance]:
+    """Updates, buffers and the optimizer's memory after a step, beside another run of the reference."""
+    moment, before = training.reference[0][index], training.start.parameters
+    held = [name for name in moment.memory if name in got.memory]
+    slack = {path: rounded(before[path], value, index + 1) for path, value in moment.parameters.items()}
+    kinds = (_observed(run.reference[0][index], run.start, held) for run in (training, other))
+    for truth, near, mine in zip(*kinds, _observed(got, training.start, held), strict=True):
+        growth = {c.name: c.error for c in compare_all(truth, near, "float64") if np.isfinite(c.error)}
+        siblings = float(np.sqrt(np.mean(np.square(list(growth.values()))))) if growth else 0.0
+        for comparison in compare_all(truth, mine, "float64"):
+            parted = max(growth.get(comparison.name, 0.0), siblings)
+            yield _Distance(comparison, parted, slack.get(comparison.name, 0.0))
+
+
+def _observed(now: Moment, start: Moment, held: list[str]) -> tuple[Arrays, Arrays, Arrays]:
+    """Updates since the start, buffers, and what both optimizers remember."""
+    updates = {path: now.parameters[path] - start.parameters[path] for path in sorted(now.parameters)}
+    return updates, now.buffers, {name: now.memory[name] for name in held}
 
 
 def _judged(
-    mode: Mode, comparison: Comparison, limit: float, why: str, label: str, overrides: tuple[Override, ...]
+    mode: Mode,
+    comparison: Comparison,
+    limit: float,
+    why: str,
+    label: str,
+    overrides: tuple[Override, ...],
+    verdict: Callable[[], Verdict] = lambda: "bug",
 ) -> Judgement:
     bound = Bound(limit, why).loosened("trajectory", comparison.name, "float64", overrides)
     named = replace(comparison, name=f"{comparison.name} ({label})")
-    return settled("trajectory", mode, named, bound, "float64", lambda: "bug")
+    return settled("trajectory", mode, named, bound, "float64", verdict)
 
 
 def _until_wrong(steps: Iterator[list[Judgement]]) -> Iterator[Judgement]:

@@ -176,6 +176,26 @@ def test_chaos_is_not_blamed_on_the_candidate() -> None:
     assert found.ok, found
 
 
+class Narrow(Port):
+    """`Port` in float32, of inputs that are a little too large."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return super().__call__((self.factor * x).astype(jnp.float32)).astype(x.dtype)
+
+
+@pytest.mark.parametrize(("factor", "verdict", "ok"), [(1.0, "precision mode", True), (1.001, "bug", False)])
+def test_training_in_a_hidden_float32_is_a_matter_of_precision_and_hides_no_mistake(
+    factor: float, verdict: str, ok: bool
+) -> None:
+    found = result("trajectory", _trained(ADAM, candidate=Narrow(factor)))
+    assert (found.verdict, found.ok) == (verdict, ok), found
+    assert found.max_relative_error > 1e-9
+
+
 def test_float32_is_left_to_the_other_checks() -> None:
     trial = tried(Net(), Port(), precision="float32", pair=_pair(SGD))
     found = examined("trajectory", trial)
