@@ -70,6 +70,19 @@ def _numbered(name: str) -> Callable[[Any], bool]:
     return lambda module: isinstance(getattr(module, name, None), float) and callable(module)
 
 
+def _drops(module: Any) -> bool:
+    """Whether a `rate` is one of dropout, and not of learning or sampling: its module is a `Dropout` or draws bits."""
+    kind = type(module)
+    known = any(base.__name__ == "Dropout" for base in kind.__mro__)
+    return _numbered("rate")(module) and (known or "bernoulli" in _names(getattr(kind.__call__, "__code__", None)))
+
+
+def _names(code: Any) -> frozenset[str]:
+    """Names that a function uses, and functions inside it; none where it is not written in Python."""
+    inner = [constant for constant in getattr(code, "co_consts", ()) if hasattr(constant, "co_names")]
+    return frozenset(getattr(code, "co_names", ())).union(*map(_names, inner))
+
+
 def _through_float16(value: Any) -> Any:
     return value.astype("float16").astype(value.dtype)
 
@@ -153,7 +166,7 @@ GENERIC: tuple[Fault, ...] = family(
     _fault(
         "dropout-keep-vs-drop",
         "the rate read as the probability to keep",
-        _numbered("rate"),
+        _drops,
         deriving(rate=lambda module: 1 - module.rate),
     ),
     _fault(

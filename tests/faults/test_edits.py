@@ -3,12 +3,14 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
 
 from parity.faults import adding, around, both, deriving, reading, setting
+from parity.faults.generic import GENERIC
 
 
 def linear() -> Any:
@@ -72,3 +74,35 @@ def test_both_undoes_in_reverse_order() -> None:
     assert module.rate == 20
     undo()
     assert module.rate == 1
+
+
+class Branch(nnx.Module):
+    def __init__(self, rate: float, *, rngs: nnx.Rngs) -> None:
+        self.rate = rate
+        self.rngs = rngs.dropout.fork()
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        def kept(shape: tuple[int, ...]) -> jax.Array:
+            return jax.random.bernoulli(self.rngs(), 1 - self.rate, shape)
+
+        return x * kept((len(x), 1))
+
+
+class Decay(nnx.Module):
+    def __init__(self, rate: float) -> None:
+        self.rate = rate
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return x * (1 - self.rate)
+
+
+def test_a_rate_is_one_of_dropout_only_where_a_mask_is_drawn() -> None:
+    class Several(nnx.Module):
+        def __init__(self) -> None:
+            self.branch = Branch(0.2, rngs=nnx.Rngs(0))
+            self.decay = Decay(0.1)
+            self.dropout = nnx.Dropout(0.3, rngs=nnx.Rngs(0))
+
+    (fault,) = [fault for fault in GENERIC if fault.id == "any-dropout-keep-vs-drop"]
+    assert list(fault.sites(Several())) == ["branch", "dropout"]
+    assert list(fault.sites(Decay(0.1))) == []
