@@ -111,10 +111,16 @@ def _by_weights(
 
 
 def _nested(names: list[str], paths: list[str]) -> dict[str, str]:
-    """Pairs modules that are nested around the same weights: the innermost, and others of the same name."""
+    """Pairs modules that are nested around the same weights: the innermost, and others of the same name.
+
+    One module of one side alone is that of its own name, which may prepare what the one inside is given.
+    """
     names, paths = sorted(names, key=len), sorted(paths, key=len)
     if len(names) == len(paths):
         return dict(zip(names, paths, strict=True))
+    namesake = next((n for n in names if tokens(n) == tokens(paths[0])), None) if len(paths) == 1 else None
+    if namesake is not None:
+        return {namesake: paths[0]}
     pairs = {names[-1]: paths[-1]}
     free = paths[:-1]
     for name in names[:-1]:

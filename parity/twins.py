@@ -194,8 +194,9 @@ def _matched(pair: Aligned, trace: Trace, precision: Precision) -> Twin | None:
     fitting = not given or any(b.inputs[leaf].dtype.kind not in "biu" for leaf in inputs)
     if fitting and outputs:
         return Twin(a, b, inputs, outputs, precision)
-    if fitting and b.outputs:
-        return Twin(a, b, inputs, _misfit(a, b, inputs), precision, fit="misfit")
+    alike = _misfit(a, b, inputs)
+    if fitting and b.outputs and (alike or pair.by_weights):
+        return Twin(a, b, inputs, alike, precision, fit="misfit")
     if outputs:
         return Twin(a, b, {}, outputs, precision, fit="half", fed=lambda: _fed(b, trace))
     return None

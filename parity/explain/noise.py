@@ -71,6 +71,23 @@ def bernoulli(op: Op) -> Iterator[Hypothesis]:
         yield at(op, cause, lambda o, s=shape: _drawn_again(o, s, chance), detail)
 
 
+def choice(op: Op) -> Iterator[Hypothesis]:
+    """Rows drawn from weights: the same one more than once, or never."""
+    weights, count = op.args[0], int(op.given.get("num_samples", op.args[1] if len(op.args) > 1 else 1))
+    if count > 1 and not op.given.get("replacement", len(op.args) > 2 and op.args[2]):
+        detail = "what was drawn may be drawn again"
+        yield at(op, "sample-with-replacement", lambda o: _drawn_apart(o, count), detail)
+    elif count > 1 and isinstance(weights, Tensor) and count <= weights.shape[-1]:
+        yield at(op, "sample-with-replacement", lambda o: o.again(replacement=False), "nothing is drawn twice")
+
+
+def _drawn_apart(op: Op, count: int) -> Tensor:
+    """Each of several draws from all weights, by the largest of logarithm and Gumbel noise."""
+    weights: Tensor = op.args[0]
+    numbers = _numbers(tuple(weights.shape), (*weights.shape[:-1], count, weights.shape[-1]))
+    return (weights.double().log().unsqueeze(-2) - torch.log(-torch.log1p(-numbers))).argmax(-1)
+
+
 def _axes(x: Tensor) -> Iterator[tuple[int, ...]]:
     """Sets of axes along which a mask may be shared, small ones first."""
     long = [axis for axis in range(x.ndim) if x.shape[axis] > 1]
@@ -137,6 +154,7 @@ FAMILY = Family(
             ("dropout", "dropout1d", "dropout2d", "dropout3d", "feature_dropout", "alpha_dropout"), dropout
         ),
         "bernoulli": bernoulli,
+        "multinomial": choice,
     },
     by_scene,
 )

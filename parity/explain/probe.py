@@ -37,7 +37,7 @@ def probes(scene: Scene) -> Iterator[Cause]:
 
 def _narrow(scene: Scene) -> Iterator[Cause]:
     """Formats with fewer digits."""
-    if scene.check == "forward" and scene.twin is not None:
+    if scene.check == "forward" and scene.twin is not None and scene.error > 0:
         wide = scene.twin.otherwise(widened=True).outputs
         kind = "f32-island-in-f64" if _depends(scene) else "table-low-precision"
         yield Cause(

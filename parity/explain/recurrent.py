@@ -10,10 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from parity.backends.torch_rewrite import Op
-from parity.explain.suspect import Family, Hypothesis, at
+from parity.backends.torch_rewrite import Op, Replace
+from parity.explain.scene import Scene
+from parity.explain.suspect import Family, Hypothesis, Suspect, at
 
 Weights = Sequence[Tensor]
+
+LAYERS = ("lstm", "gru", "rnn_tanh", "rnn_relu")
 
 
 @dataclass(frozen=True)
@@ -139,6 +142,29 @@ def _backward_in_own_order(op: Op) -> Any:
     return (torch.cat([data[:, :half], data[order, half:]], -1), *state)
 
 
+def padded(scene: Scene) -> Iterator[Hypothesis]:
+    """Rows of different lengths turned round with their padding, with which the backward direction then begins."""
+    packings = {id(op.result[0]): op for op in scene.ops if op.name == "_pack_padded_sequence"}
+    for op in scene.suspected:
+        packing = packings.get(id(op.args[0])) if op.name in LAYERS and _packed(op) and op.args[-1] else None
+        if packing is not None:
+            memory: list[Op] = []
+            turned: dict[int, Replace] = {
+                packing.index: lambda o, m=memory: (m.append(o), o.again())[1],
+                op.index: lambda o, m=memory: _over_padding(o, m[-1]),
+            }
+            detail = "the backward direction begins with the padding"
+            yield Suspect("birnn-reverse-padding", op.owner, detail, turned)
+
+
+def _over_padding(op: Op, packing: Op) -> Any:
+    """A packed layer over whole rows, padding included, and packed afterwards; its last states stay as they are."""
+    _, _, state, weights, *options = op.args
+    rows, lengths, first = packing.args
+    whole = op.function(rows, state, weights, *options, first)[0]
+    return (packing.function(whole, lengths, first)[0], *op.again()[1:])
+
+
 def _sweep(
     step: Callable[..., list[Tensor]], x: Tensor, state: list[Tensor], weights: Weights, twist: Twist, *, backward: bool
 ) -> tuple[Tensor, list[Tensor]]:
@@ -208,4 +234,4 @@ def _ordered(w: Tensor, order: tuple[int, ...] | None) -> Tensor:
     return torch.cat([gates[i] for i in order])
 
 
-FAMILY = Family("recurrent", dict.fromkeys(("lstm", "gru", "rnn_tanh", "rnn_relu", "lstm_cell", "gru_cell"), layer))
+FAMILY = Family("recurrent", dict.fromkeys((*LAYERS, "lstm_cell", "gru_cell"), layer), padded)

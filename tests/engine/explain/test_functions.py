@@ -242,6 +242,19 @@ def gaussian(m: Any, s: Any, n: Any, t: Any) -> Any:
     return (jnp.log(t / s) + (s**2 + (m - n) ** 2) / (2 * t**2) - 0.5).sum(-1)
 
 
+def averaged(moved: bool) -> Callable[..., Any]:
+    """Of weights that move twice, an average that keeps 3/4."""
+
+    def call(x: Any, y: Any) -> Any:
+        weights, average = x, x
+        for _ in range(2):
+            before, weights = weights, weights - 0.1 * y
+            average = 0.75 * average + (1 - 0.75) * (weights if moved else before)
+        return average
+
+    return call
+
+
 PAIRS, MAP = normal(2, 2, 3), normal(3, 4, 5, 5)
 PARTS = (
     row("chunk-order", lambda x: x[:, 0] * x[:, 1].exp(), lambda x: x[:, 1] * jnp.exp(x[:, 0]), PAIRS),
@@ -291,6 +304,7 @@ PARTS = (
         lambda x: {"code": 3.7 * jnp.ravel(x / jnp.linalg.norm(x, axis=-1, keepdims=True)), "size": jnp.abs(x)},
         X,
     ),
+    row("ema-order", averaged(True), averaged(False), X, Y),
     row("kl-argument-order", divergence, lambda m, s, n, t: gaussian(n, t, m, s), X, P, Y, Q),
     row(
         "fft-normalisation",

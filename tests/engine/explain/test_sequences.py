@@ -24,9 +24,9 @@ MASK = np.triu(np.ones((T, T), bool), 1)
 
 
 class SelfAttention(nn.Module):
-    def __init__(self) -> None:
+    def __init__(self, rate: float = 0.0) -> None:
         super().__init__()
-        self.mha = nn.MultiheadAttention(E, H, batch_first=True)
+        self.mha = nn.MultiheadAttention(E, H, rate, batch_first=True)
 
     def forward(self, x: Any, mask: Any = None) -> Any:
         return self.mha(x, x, x, attn_mask=mask, need_weights=False)[0]
@@ -42,6 +42,7 @@ def attend(
     merge: str = "hd",
     blocked: float = -jnp.inf,
     prefix: str = "mha.",
+    dropped: tuple[int, ...] = (),
 ) -> Port:
     def call(x, mask=None):
         kernels = np.split(w[f"{prefix}in_proj_weight"], 3)
@@ -54,7 +55,10 @@ def attend(
         logits = q @ k.swapaxes(-1, -2) * scale
         if mask is not None and keep is not None:
             logits = jnp.where(keep(mask), logits, blocked)
-        y = jax.nn.softmax(logits) @ v
+        weights = jax.nn.softmax(logits)
+        if dropped:
+            weights = weights * jax.random.bernoulli(jax.random.key(0), 0.75, dropped) / 0.75
+        y = weights @ v
         y = y.swapaxes(1, 2).reshape(B, T, E) if merge == "hd" else y.reshape(B, T, E)
         return y @ w[f"{prefix}out_proj.weight"].T + w[f"{prefix}out_proj.bias"]
 
@@ -224,23 +228,50 @@ def gru(w: Weights, reset: str = "after", order: str = "rzn") -> Port:
     return call
 
 
+def plain(w: Weights, x: Any, suffix: str) -> Any:
+    h, found = jnp.zeros((B, N)), []
+    for t in range(T):
+        h = jnp.tanh(
+            x[:, t] @ w[f"layer.weight_ih_l0{suffix}"].T
+            + h @ w[f"layer.weight_hh_l0{suffix}"].T
+            + w[f"layer.bias_ih_l0{suffix}"]
+            + w[f"layer.bias_hh_l0{suffix}"]
+        )
+        found.append(h)
+    return jnp.stack(found, 1)
+
+
 def both_ways(w: Weights) -> Port:
-    def one(x, suffix):
-        h, found = jnp.zeros((B, N)), []
-        for t in range(T):
-            h = jnp.tanh(
-                x[:, t] @ w[f"layer.weight_ih_l0{suffix}"].T
-                + h @ w[f"layer.weight_hh_l0{suffix}"].T
-                + w[f"layer.bias_ih_l0{suffix}"]
-                + w[f"layer.bias_hh_l0{suffix}"]
-            )
-            found.append(h)
-        return jnp.stack(found, 1)
-
-    return lambda x: jnp.concatenate((one(x, ""), one(x[:, ::-1], "_reverse")), -1)
+    return lambda x: jnp.concatenate((plain(w, x, ""), plain(w, x[:, ::-1], "_reverse")), -1)
 
 
-S = normal(B, T, 6)
+class Ragged(nn.Module):
+    """Both directions over rows of different lengths."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.RNN(6, N, batch_first=True, bidirectional=True)
+
+    def forward(self, x: Any, lengths: Any) -> Any:
+        packed = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        return nn.utils.rnn.pad_packed_sequence(self.layer(packed)[0], batch_first=True, total_length=T)[0]
+
+
+def ragged(w: Weights, *, padded: bool) -> Port:
+    """Turns the padding round with the rest, or leaves the outputs turned round."""
+
+    def call(x, lengths):
+        steps, ends = jnp.arange(T)[None], lengths[:, None]
+        mirrored = jnp.where(steps < ends, ends - 1 - steps, steps)[..., None]
+        turned = x[:, ::-1] if padded else jnp.take_along_axis(x, mirrored, 1)
+        backward = plain(w, turned, "_reverse")
+        y = jnp.concatenate((plain(w, x, ""), backward[:, ::-1] if padded else backward), -1)
+        return jnp.where((steps < ends)[..., None], y, 0)
+
+    return call
+
+
+S, LENGTHS = normal(B, T, 6), np.array([3, 5])
 RECURRENT = (
     Mistake("gate-order", lambda: Outputs(nn.LSTM(6, N, batch_first=True)), lambda w: lstm(w, "igfo"), (S,)),
     Mistake(
@@ -257,10 +288,23 @@ RECURRENT = (
         "gru-candidate-bias-merged", lambda: Outputs(nn.GRU(6, N, batch_first=True)), lambda w: gru(w, "merged"), (S,)
     ),
     Mistake("gate-order", lambda: Outputs(nn.GRU(6, N, batch_first=True)), lambda w: gru(w, order="zrn"), (S,)),
+    Mistake("birnn-reverse-padding", Ragged, lambda w: ragged(w, padded=True), (S, LENGTHS)),
+    Mistake("rnn-keep-order", Ragged, lambda w: ragged(w, padded=False), (S, LENGTHS)),
     Mistake("rnn-keep-order", lambda: Outputs(nn.RNN(6, N, batch_first=True, bidirectional=True)), both_ways, (S,)),
 )
 
-TABLE = (*ATTENTION, *RECURRENT)
+DROPPED = tuple(
+    Mistake(
+        "attn-dropout-broadcast",
+        lambda: SelfAttention(0.25),
+        lambda w, shape=shape: attend(w, dropped=shape),
+        (X,),
+        train=True,
+    )
+    for shape in ((B, 1, T, T), (1, 1, T, T))
+)
+
+TABLE = (*ATTENTION, *DROPPED, *RECURRENT)
 
 
 @pytest.mark.parametrize("mistake", TABLE, ids=[f"{m.causes[0]}-{i}" for i, m in enumerate(TABLE)])

@@ -31,7 +31,7 @@ TRIED = (
     *("attn-scale-dim", "head-split-order", "qkv-packed-order", "position-offset", "unfold-patch-order"),
     *("flatten-nhwc-order", "adaptive-pool-bins", "deviation-floor", "straight-through-likeliest"),
     *("adamw-default-decay", "rmsprop-decay-default", "tied-weights-untied", "bn-batches-uncounted", "pre-norm"),
-    *("patches-by-column", "position-halves", "positions-in-values", "attn-dropout-broadcast", "film-swap"),
+    *("patches-by-column", "position-halves", "positions-in-values", "film-swap"),
     *("loss-sum-vs-mean", "charbonnier-gradient", "dropout-no-rescale", "init-fan-axis", "init-special-skipped"),
 )
 """Caught by the check that should, located at the edited module, and given a right name, each within a second."""
