@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from parity._errors import ReferenceRefuses, StructureMismatch
+from parity._errors import ParityError, ReferenceRefuses, StructureMismatch
 from parity.audit import Audit
 from parity.cotangents import cotangents
 from parity.fitting import forgotten
@@ -130,7 +130,9 @@ class Trial:
                     draws=reference.draws,
                     gradients=gradients,
                 )
-        except REFUSALS as refusal:
+        except ParityError:
+            raise
+        except Exception as refusal:  # libraries have exceptions of their own, as Flax does
             hint = "" if self.quiet else forgotten(self.session.reference.model, self.session.layouts)
             raise StructureMismatch(
                 f"only the candidate refuses, in {mode} mode: {type(refusal).__name__}: {refusal}{hint}"

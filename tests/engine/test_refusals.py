@@ -49,6 +49,17 @@ def test_what_only_the_reference_refuses_is_a_divergence() -> None:
     )
 
 
+def test_a_librarys_own_exception_is_a_refusal() -> None:
+    class ShapeError(Exception):
+        """No ValueError, as those of Flax are none."""
+
+    def refusing(x: jax.Array) -> jax.Array:
+        raise ShapeError("kernel of another shape")
+
+    report = check(_pair(lambda config: nn.Tanh(), lambda config: refusing), examples=2)
+    assert report.results[0].detail == "only the candidate refuses, in eval mode: ShapeError: kernel of another shape"
+
+
 def test_a_refusal_of_values_is_not_asked_of_a_compiled_function() -> None:
     report = check(_pair(lambda config: Positive(), lambda config: Port()), examples=12)
     assert report.ok, report
