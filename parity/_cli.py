@@ -26,9 +26,9 @@ def list_pairs(
     package: Annotated[str, typer.Argument(help="package or module that holds pairs")] = "models",
 ) -> None:
     """List the pairs and checks found."""
-    from parity.discovery import all_pairs
+    from parity.discovery import require_pairs
 
-    for module, name, pair in all_pairs(package):
+    for module, name, pair in require_pairs(package):
         typer.echo(f"{module}:{name}  candidates {', '.join(pair.candidates)}  checks {', '.join(pair.checks)}")
 
 
@@ -103,6 +103,7 @@ def faults(
     if json is not None:
         require_file(json, "--json")
     pairs, chosen = pairs_and_faults(target, generic=generic)
+    _require(candidate, tuple(dict.fromkeys(name for pair in pairs for name in pair.candidates)), "--candidate")
     if group is not None:
         _require(group, tuple(dict.fromkeys(fault.group for fault in chosen)), "--group")
         chosen = [fault for fault in chosen if fault.group == group]

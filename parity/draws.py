@@ -14,6 +14,9 @@ from hypothesis.internal.conjecture.providers import AVAILABLE_PROVIDERS, Hypoth
 
 BACKEND = "parity"
 
+SEED_BITS = 63
+"""What every generator takes as a seed, torch's among them."""
+
 EVERY_CHECK: list[Any] = list(HealthCheck)  # typed as the metaclass's members
 
 

@@ -10,7 +10,9 @@ import numpy as np
 import weight_bridge
 from parity._errors import ReferenceRefuses, StructureMismatch, UsageError
 from parity.backends import Call
+from parity.blame import told_in_a_line
 from parity.checks import named
+from parity.draws import SEED_BITS
 from parity.explore import Budget, explore
 from parity.fitting import require_applied
 from parity.formats import Precision, require_known
@@ -130,9 +132,11 @@ def check(
     require_known(precision)
     if examples < 1:
         raise UsageError(f"examples={examples}: expected 1 or more")
+    if seed.bit_length() > SEED_BITS:
+        raise UsageError(f"seed={seed}: expected a number of {SEED_BITS} bits")
     pair = pair if checks is None else replace(pair, checks=checks)
     chosen, _ = pair.candidate(candidate)
-    with placed(device) as where:
+    with placed(device) as where, told_in_a_line(f"pair {pair.name!r} [{chosen}]"):
         report = _explored(pair, chosen, precision, Budget.of(examples, seed), diagnose=diagnose)
     return replace(report, pair=f"{pair.name} [{chosen}]", device=where, reproduce="" if report.ok else reproduce)
 

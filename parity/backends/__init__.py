@@ -33,9 +33,11 @@ def candidate_program(model: Any, inputs: tuple[Any, ...], call: Call) -> Candid
       call: method and selection of the outputs.
 
     Raises:
-      UsageError: nothing here knows such a model.
+      UsageError: nothing here knows such a model, or it has no such method.
     """
     head: Any = model[0] if isinstance(model, tuple) and model else model
+    if any(_is(head, module, "Module") for module in ("flax.nnx", "flax.linen", "equinox")):
+        call.require_of(head)
     if _is(head, "flax.nnx", "Module"):
         from parity.backends.nnx import NnxProgram
 
@@ -52,7 +54,7 @@ def candidate_program(model: Any, inputs: tuple[Any, ...], call: Call) -> Candid
         from parity.backends.function import of_haiku
 
         return of_haiku(head, model[1] if isinstance(model, tuple) and len(model) == 2 else None, inputs, call)
-    if callable(head):
+    if callable(head) and not _is(head, "torch.nn", "Module"):
         from parity.backends.function import of_function
 
         return of_function(head, model[1] if isinstance(model, tuple) else None, call)

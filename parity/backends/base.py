@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from parity._errors import UsageError
 from parity.formats import Precision
 from parity.noise import Draw, Request
 from parity.record import Arrays, Record
@@ -24,6 +25,15 @@ class Call:
 
     method: str | None = None
     output: Callable[[Any], Any] | None = None
+
+    def require_of(self, model: Any) -> None:
+        """Refuses a model without the method.
+
+        Raises:
+          UsageError: with the model's type and the method.
+        """
+        if self.method and not hasattr(model, self.method):
+            raise UsageError(f"method={self.method!r}: {type(model).__module__}.{type(model).__qualname__} has none")
 
     def of(self, model: Any) -> Callable[..., Any]:
         """The bound method of a model."""

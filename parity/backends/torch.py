@@ -38,6 +38,7 @@ class TorchProgram:
             raise UsageError(
                 f"reference of type {type(model).__module__}.{type(model).__qualname__}: expected a torch.nn.Module"
             )
+        call.require_of(model)
         self.model = model
         self.call = call
         self._at: dict[str, torch.nn.Module] = {}

@@ -8,7 +8,7 @@ import pkgutil
 from collections.abc import Iterator
 
 from parity._errors import UsageError
-from parity.discovery import all_pairs, load_pair
+from parity.discovery import load_pair, require_pairs
 from parity.faults.fault import Fault
 from parity.faults.generic import GENERIC
 from parity.pair import Pair
@@ -29,7 +29,7 @@ def pairs_and_faults(target: str, *, generic: bool = True) -> tuple[list[Pair], 
       UsageError: no such module or pair, or two faults of one id.
     """
     module, colon, _ = target.partition(":")
-    pairs = [load_pair(target)] if colon else [pair for _, _, pair in all_pairs(target)]
+    pairs = [load_pair(target)] if colon else [pair for _, _, pair in require_pairs(target)]
     within = module.rpartition(".")[0] or module  # a module on top is a package of its own
     package = within if colon or module.endswith((".pair", ".pairs")) else module
     found = [fault for name in _modules(package) for fault in getattr(importlib.import_module(name), "FAULTS")]  # noqa: B009  # checked when found

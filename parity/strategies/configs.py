@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from hypothesis import strategies as st
+
+from parity._errors import UsageError
 
 Config = TypeVar("Config")
 
@@ -22,6 +25,9 @@ def configs(build: Callable[..., Config], **fields: st.SearchStrategy[Any]) -> s
     Returns:
       A strategy of configs. Combinations that `build` refuses with ValueError are not drawn.
 
+    Raises:
+      UsageError: a field without a default has no strategy, or a strategy no field.
+
     Example:
       >>> from dataclasses import dataclass
       >>> @dataclass(frozen=True)
@@ -30,6 +36,13 @@ def configs(build: Callable[..., Config], **fields: st.SearchStrategy[Any]) -> s
       ...     bias: bool = True
       >>> strategy = configs(Tiny, width=st.sampled_from((3, 5)), bias=st.booleans())
     """
+    try:
+        inspect.signature(build).bind(**fields)
+    except TypeError as error:
+        given = ", ".join(fields) or "none"
+        raise UsageError(
+            f"configs({build.__name__}): {error}; each field without a default needs a strategy, given are {given}"
+        ) from error
 
     @st.composite
     def draw_config(draw: st.DrawFn) -> Config:

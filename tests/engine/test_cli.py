@@ -166,6 +166,116 @@ def test_pairs_of_a_module_on_top_have_faults_too(monkeypatch: pytest.MonkeyPatc
     assert (pairs, faults) == ([CLAIM], [])
 
 
+OFFENDERS = """
+from dataclasses import dataclass
+import torch
+from flax import nnx
+from hypothesis import strategies as st
+import parity
+
+class Broken(torch.nn.Linear):
+    def forward(self, x):
+        raise KeyError("state")
+
+def linear(config):
+    return torch.nn.Linear(5, 3)
+
+def pair(**given):
+    known = dict(name="it", reference=linear, candidates={"nnx": lambda config: nnx.Linear(5, 3, rngs=nnx.Rngs(0))},
+                 inputs=lambda config: st.just((parity.real(2, 5),)))
+    return parity.Pair(**{**known, **given})
+
+RAISES = pair(reference=lambda config: Broken(5, 3))
+INPUTS = pair(inputs=lambda config: config.width)
+METHOD = pair(method="encode")
+TORCH = pair(candidates={"nnx": linear})
+"""
+MODULES = {
+    "offending": OFFENDERS,
+    "emptied": "",
+    "needing": "import not_installed_anywhere",
+    "failing": "x = {}['key']",
+    "misspelt": "def f(:",
+    "drawing_less": (
+        "import parity\nfrom dataclasses import dataclass\n@dataclass\nclass Sizes:\n    width: int\n"
+        "    depth: int = 2\nparity.configs(Sizes, depth=None)"
+    ),
+}
+MEANT = "a model that means to refuse a config or inputs raises ValueError"
+NO_PAIR = (
+    "emptied holds no pair: a pair is a `parity.Pair` at the top of the module itself, or of a module called pair, "
+    "pairs or pairs_* inside a package"
+)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("list emptied", NO_PAIR),
+        ("faults emptied", NO_PAIR),
+        ("list offending:RAISES", "'offending:RAISES': expected the name of a package or module, such as my.module"),
+        ("check offending.py:RAISES", "'offending.py': expected the name of a package or module, such as my.module"),
+        (
+            "list needing",
+            (
+                "needing cannot be imported: ModuleNotFoundError: No module named 'not_installed_anywhere', "
+                "at {folder}/needing.py:1 (<module>)"
+            ),
+        ),
+        ("list failing", "failing cannot be imported: KeyError: 'key', at {folder}/failing.py:1 (<module>)"),
+        ("list misspelt", "misspelt cannot be imported: SyntaxError: invalid syntax, at {folder}/misspelt.py:1"),
+        (
+            "list drawing_less",
+            (
+                "configs(Sizes): missing a required argument: 'width'; each field without a default needs a strategy, "
+                "given are depth"
+            ),
+        ),
+        (
+            "check offending:RAISES",
+            f"pair 'it' [nnx]: KeyError: 'state', at {{folder}}/offending.py:10 (forward); {MEANT}",
+        ),
+        (
+            "check offending:INPUTS",
+            (
+                "pair 'it' [nnx]: AttributeError: 'NoneType' object has no attribute 'width', "
+                f"at {{folder}}/offending.py:21 (<lambda>); {MEANT}"
+            ),
+        ),
+        ("check offending:METHOD", "method='encode': torch.nn.modules.linear.Linear has none"),
+        (
+            "check offending:TORCH",
+            (
+                "candidate of type torch.nn.modules.linear.Linear: expected an NNX, linen or Equinox module, (linen "
+                "module, variables), (haiku transformed, parameters), a function, or (function, params)"
+            ),
+        ),
+        (f"check {RIGHT} --seed {2**63}", f"seed={2**63}: expected a number of 63 bits"),
+    ],
+)
+def test_a_mistake_in_somebody_s_own_code_is_told_in_a_line(
+    *,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    words: str,
+    message: str,
+) -> None:
+    for name, code in MODULES.items():
+        (tmp_path / f"{name}.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in MODULES:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    expected = f"parity: {message.format(folder=tmp_path)}\n"
+    assert call(monkeypatch, capsys, *words.split()) == (2, "", expected)
+
+
+def test_a_mistake_of_the_harness_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("parity.survey.examine", {}.__getitem__)  # takes no such arguments
+    with pytest.raises(TypeError):
+        check(CLAIM, examples=1)
+
+
 FORMATS = "precision 'fp32': expected one of float64, float32, bfloat16, float16"
 
 
