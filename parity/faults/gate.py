@@ -87,7 +87,7 @@ class Bench:
         Returns:
           The report of the first example on which a check fails, or the remarks on what was let pass.
         """
-        checks = named(pair.checks)
+        checks = named(tuple(name for name in pair.checks if name not in pair.exempt))
         likely = tuple(check for check in checks if check.name in first)
         remarks: frozenset[Remark] = frozenset()
         for some in (likely, tuple(check for check in checks if check not in likely)):

@@ -29,7 +29,7 @@ def render(score: Score, *, every: bool = False) -> Group:
     parts += _listed("survived", [f"{o.fault} in {o.pair}" for o in score.survivors], "red")
     same = [f"{o.fault} in {o.pair}" for o in score.outcomes if o.equivalent]
     parts += _listed("change nothing that can be observed", same, "dim")
-    parts += _listed("correct pairs accused", score.accused, "red")
+    parts += _listed("fail as they are, so that faults in them prove nothing", score.accused, "red")
     return Group(*parts)
 
 

@@ -77,6 +77,15 @@ def test_a_fault_that_no_check_sees_survives_by_name() -> None:
     assert not score.ok
 
 
+def test_a_check_that_is_not_claimed_accuses_nobody() -> None:
+    biased = next(fault for fault in NORMS if fault.id == "bn-running-var-biased")
+    stock = faulty(BATCH_NORM, biased, "nnx")
+    pair = replace(stock, checks=("forward", "buffers"), exempt={"buffers": "statistics are converted"})
+    score = run([pair], [replace(KNOWN["bn-eps-keras"], pairs=(pair,))], examples=2)
+    assert not score.accused
+    assert score.outcomes[0].caught == "forward"
+
+
 def test_a_correct_pair_that_fails_is_an_accusation_and_its_faults_prove_nothing() -> None:
     wrong = replace(faulty(BATCH_NORM, KNOWN["bn-eps-keras"]), name="wrong from the start")
     fault = replace(KNOWN["bn-momentum-inverted"], pairs=(wrong,))
