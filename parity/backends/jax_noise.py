@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 import sys
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
@@ -19,6 +20,11 @@ from parity.noise import Draw, Request, match, oriented
 Numbers = tuple[Any, ...]
 Fill = Callable[[tuple[int, ...]], Any]
 Transform = Callable[[Any, Mapping[str, Any]], Any]
+
+_turn: Any = jax.make_user_context(0)
+_turns = itertools.count(1)
+"""Part of what JAX keeps traces by: a function that the model has compiled itself is traced anew in every replay, since
+the numbers of one trace mean nothing in the next, and what is not traced is not asked for."""
 
 
 class Replay:
@@ -68,7 +74,7 @@ class Replay:
 @contextmanager
 def replaying(replay: Replay) -> Generator[None]:
     """Answers `jax.random`'s functions, and the methods that NNX streams make of them, from a replay."""
-    with _patched({name: functools.partial(_answer, replay, name) for name in SHAPES}):
+    with _turn(next(_turns)), _patched({name: functools.partial(_answer, replay, name) for name in SHAPES}):
         yield
 
 

@@ -25,6 +25,35 @@ def test_right_port_passes_with_dropout_active() -> None:
         assert found.leaves > 0
 
 
+class CompiledPort(DroppingPort):
+    """`Dropping`'s twin, whose own functions are compiled."""
+
+    @nnx.jit
+    def __call__(self, x: Any) -> Any:
+        return super().__call__(x)
+
+
+@jax.jit
+def _dropped(x: Any, key: Any) -> Any:
+    return jnp.where(jax.random.bernoulli(key, 0.8, x.shape), x / 0.8, 0.0)
+
+
+class PartlyCompiledPort(DroppingPort):
+    """`Dropping`'s twin, whose first dropout is a compiled function that outlives every call."""
+
+    def __call__(self, x: Any) -> Any:
+        y = self.first(x)
+        return self.high(jnp.tanh(y if self.low.deterministic else _dropped(y, self.low.rngs())))
+
+
+@pytest.mark.parametrize("port", [CompiledPort, PartlyCompiledPort])
+def test_draws_inside_of_what_the_candidate_compiles_are_seen_in_every_call(port: Any) -> None:
+    trial = tried(Dropping(), port(), modes=("eval", "train"))
+    for name in ("forward", "input_grad", "randomness", "loop"):
+        found = result(name, trial)
+        assert found.ok, found
+
+
 def test_an_empty_batch_that_draws_nothing_leaves_later_calls_as_they_were() -> None:
     trial = tried(Dropping(), DroppingPort(), modes=("train",))
     assert result("sizes", trial).ok
