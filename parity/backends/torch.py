@@ -180,7 +180,7 @@ def to_torch(value: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
 
 def to_numpy(tensor: torch.Tensor) -> np.ndarray:
     """An array of its own memory; bfloat16 stays bfloat16."""
-    tensor = tensor.detach().cpu()
+    tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
     if tensor.dtype == torch.bfloat16:
         return tensor.view(torch.uint16).numpy().view(ml_dtypes.bfloat16).copy()
     return np.array(tensor.numpy())

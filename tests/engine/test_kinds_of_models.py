@@ -92,6 +92,23 @@ def test_results_of_several_parts(reference: Any, candidate: Any, leaf: str) -> 
     assert wrong.results[0].worst.startswith(leaf), wrong
 
 
+class Conjugated(nn.Module):
+    """Returns what torch only notes down as conjugate, and as negative."""
+
+    def forward(self, x: torch.Tensor) -> Any:
+        y = torch.fft.rfft(x).conj()
+        return y, y.imag
+
+
+@pytest.mark.parametrize(("sign", "ok"), [(-1, True), (1, False)])
+def test_what_torch_has_yet_to_conjugate_and_negate(sign: int, ok: bool) -> None:
+    def candidate(x: Any) -> Any:
+        y = jnp.fft.rfft(x)
+        return y.real + sign * 1j * y.imag, -y.imag
+
+    assert parity.compare(Conjugated(), candidate, inputs(), carry=None, checks=("forward",)).ok is ok
+
+
 class Shared(nn.Module):
     """One layer under two names, called twice; and a normalisation that is called once per branch."""
 
