@@ -64,6 +64,11 @@ class Case:
         rng = np.random.default_rng([seed, 0])
         return Example(tuple(given.values(profile, rng) for given in self.inputs), seed, profile, self.inputs)
 
+    @property
+    def key(self) -> str:
+        """What tells it from others: two of the same shapes may be of other kinds and values."""
+        return f"{self.config!r}, {self.inputs!r}"
+
     def __str__(self) -> str:
         shapes = ", ".join("x".join(map(str, given.shape)) or "scalar" for given in self.inputs)
         return f"{self.config!r}, inputs {shapes}" if self.config is not None else f"inputs {shapes}"
@@ -84,7 +89,7 @@ def cases(pair: Pair, budget: Budget) -> list[Case]:
     def collect(data: st.DataObject) -> None:
         config = data.draw(pair.configs)
         case = Case(config, _declared(pair, pair.inputs(config), data))
-        found.setdefault(str(case), case)
+        found.setdefault(case.key, case)
 
     drawing(collect, st.data(), examples=budget.configs * DRAWS_PER_CASE, seed=budget.seed)
     return list(found.values())[: budget.configs]
@@ -131,9 +136,9 @@ def explore(
 
     def run(case: Case, profile: str, seed: int) -> None:
         example = case.example(profile, seed)
-        if str(case) not in sessions:
-            sessions[str(case)] = open_session(pair, candidate, case, example, seed=budget.seed)
-        session = sessions[str(case)]
+        if case.key not in sessions:
+            sessions[case.key] = open_session(pair, candidate, case, example, seed=budget.seed)
+        session = sessions[case.key]
         if session is not None:
             visit(case, session.trial(example, precision))
 

@@ -87,7 +87,21 @@ def _found(
         found.extend(check.run(trial, overrides))
     except StructureMismatch as mismatch:
         problem = str(mismatch)
+    except ReferenceRefuses as refusal:
+        _require_taken(trial)
+        found.append(Note(f"{check.name}: not finished: the reference refuses what it makes of the example: {refusal}"))
     return [f for f in found if isinstance(f, Judgement)], [f for f in found if isinstance(f, Note)], problem
+
+
+def _require_taken(trial: Trial) -> None:
+    """Tells an example that is refused from one that a check made of it, as a second call on other inputs.
+
+    Raises:
+      ReferenceRefuses: the reference raises on this example.
+    """
+    for mode in trial.session.modes:
+        trial.reference(mode)
+        trial.oracle(mode)
 
 
 class Survey:
@@ -112,7 +126,7 @@ class Survey:
         failure is replayed, they judge it again.
         """
         key = trial.example.profile, trial.example.seed
-        first = self._first.setdefault(str(case), key) == key
+        first = self._first.setdefault(case.key, key) == key
         try:
             found = examine(trial, [c for c in self._checks if first or not c.once], self._pair.overrides)
         except ReferenceRefuses as refusal:
@@ -121,15 +135,15 @@ class Survey:
                 raise Stop(case, trial, Examination((Worst.broken("forward", problem),))) from refusal
             self._refused.append(str(refusal))
             if first:
-                del self._first[str(case)]  # the next example takes its place
+                del self._first[case.key]  # the next example takes its place
             return
         self._fit.see(trial)
         if not found.ok:
             raise Stop(case, trial, found)
-        self._visits[str(case)] += 1
+        self._visits[case.key] += 1
         self._needed.update(found.needed)
         for note in dict.fromkeys(found.notes):
-            self._said[note][str(case)] += 1
+            self._said[note][case.key] += 1
         for worst in found.worst:
             before = self._worst.get(worst.check)
             self._worst[worst.check] = worst if before is None else worst.merged(before)

@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import strategies as st
 
-from parity import Override, Pair, StructureMismatch, UsageError, check, distinct, real
+from parity import Override, Pair, StructureMismatch, UsageError, check, distinct, mask, real
 from parity.explore import Budget, cases, open_session
 from tests.engine.checks.ports import Net, Port
 
@@ -37,6 +37,13 @@ def test_cases_are_distinct_and_follow_from_the_seed() -> None:
     found = [str(case) for case in cases(_pair(), Budget(20, 3, seed=4))]
     assert len(set(found)) == len(found) == 3
     assert found == [str(case) for case in cases(_pair(), Budget(20, 3, seed=4))]
+
+
+def test_inputs_of_one_shape_and_several_kinds_are_cases_of_their_own() -> None:
+    kinds = st.sampled_from([(real(3, 5),), (mask(3, 5),), (real(3, 5, scale=2.0),)])
+    pair = dataclasses.replace(_pair(), configs=st.just(None), inputs=lambda config: kinds)
+    assert {case.inputs[0].kind for case in cases(pair, Budget(20, 3))} == {"real", "mask"}
+    assert len(cases(pair, Budget(20, 3))) == 3
 
 
 def test_an_example_follows_from_its_profile_and_seed() -> None:

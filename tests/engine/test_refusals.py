@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
@@ -14,7 +15,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from parity import Pair, check, real
-from tests.engine.checks.ports import Net, Port, result, tried
+from parity.checks import named
+from parity.survey import examine
+from tests.engine.checks.ports import Net, Port, inputs, result, tried
 
 
 def _pair(reference: Callable[[Any], Any], candidate: Callable[[Any], Any], **parts: Any) -> Pair:
@@ -64,6 +67,26 @@ def test_a_refusal_of_values_is_not_asked_of_a_compiled_function() -> None:
     report = check(_pair(lambda config: Positive(), lambda config: Port()), examples=12)
     assert report.ok, report
     assert report.notes[-1].startswith("the reference refused")
+
+
+class Normalised(Net):
+    """Refuses anything but rows of length one, and so what a check makes of them."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not torch.allclose(x.norm(dim=-1), torch.ones(())):
+            raise ValueError("not of length one")
+        return super().forward(x)
+
+
+@pytest.mark.parametrize(("function", "ok"), [(jnp.tanh, True), (jnp.sin, False)])
+def test_a_call_that_only_a_check_makes_is_no_refusal_of_the_example(function: Any, ok: bool) -> None:
+    x = inputs()
+    x /= np.linalg.norm(x, axis=-1, keepdims=True)
+    found = examine(tried(Normalised(), Port(function), x), named(("forward", "loop")), ())
+    assert found.results[0].ok is ok
+    assert [note.text for note in found.notes] == [
+        "loop: not finished: the reference refuses what it makes of the example: ValueError: not of length one"
+    ]
 
 
 def test_checks_of_a_configuration_wait_for_an_example_that_is_not_refused() -> None:
