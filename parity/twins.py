@@ -114,6 +114,15 @@ class Twin:
         )
         return Record(self.results(record.outputs), self.arguments(record.input_grads), record.param_grads)
 
+    def narrow(self) -> frozenset[tuple[str, str]]:
+        """The narrower formats that the candidate's module uses, and for what; see `parity.backends.jax_rewrite`."""
+        from parity.backends.jax_rewrite import narrow_values
+        from parity.backends.jax_trace import JaxRun
+
+        run = self.candidate.rerun
+        assert isinstance(run, JaxRun)
+        return narrow_values(run, to_candidate(self.inputs, self.reference.inputs))
+
     @property
     def expected(self) -> Arrays:
         """The reference's results that the candidate has too."""

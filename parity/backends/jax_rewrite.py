@@ -48,14 +48,7 @@ def otherwise(
       NotImplementedError: a loop or branch stands in the way of widening.
     """
     with isolated(run.precision), replaying(run.drawn.replay()):
-        alone = run.alone()
-        given = {name: jnp.asarray(as_dtype(value, FORMATS[run.precision])) for name, value in inputs.items()}
-        floating = {name: v for name, v in given.items() if jnp.issubdtype(v.dtype, jnp.inexact)}
-
-        def primal(parameters: Leaves, floating: Leaves) -> Leaves:
-            return run.primal(alone, given, parameters, floating)[0]
-
-        closed, shape = jax.make_jaxpr(primal, return_shape=True)(dict(alone.parameters), floating)
+        alone, floating, closed, shape = _traced(run, inputs)
         structure = jax.tree.structure(shape)
 
         def changed(parameters: Leaves, floating: Leaves) -> Leaves:
@@ -68,6 +61,66 @@ def otherwise(
         weights = {n: jnp.asarray(as_dtype(cotangents.get(n, np.zeros(v.shape)), v.dtype)) for n, v in outputs.items()}
         param_grads, input_grads = pull(weights)
         return Record(*jax.tree.map(np.asarray, (outputs, input_grads, param_grads)))
+
+
+def _traced(run: JaxRun, inputs: Arrays) -> tuple[Any, Leaves, Any, Any]:
+    """The module's state, its floating arguments, and the program from parameters and these to its outputs."""
+    alone = run.alone()
+    given = {name: jnp.asarray(as_dtype(value, FORMATS[run.precision])) for name, value in inputs.items()}
+    floating = {name: v for name, v in given.items() if jnp.issubdtype(v.dtype, jnp.inexact)}
+
+    def primal(parameters: Leaves, floating: Leaves) -> Leaves:
+        return run.primal(alone, given, parameters, floating)[0]
+
+    closed, shape = jax.make_jaxpr(primal, return_shape=True)(dict(alone.parameters), floating)
+    return alone, floating, closed, shape
+
+
+def narrow_values(run: JaxRun, inputs: Arrays) -> frozenset[tuple[str, str]]:
+    """What a module holds in formats narrower than float64.
+
+    Args:
+      run: the traced call.
+      inputs: some of its arguments, by leaf name.
+
+    Returns:
+      Formats, each with `a table` for arrays that follow from neither arguments nor parameters, `a constant` for such
+      single numbers, and `a value` for all else.
+    """
+    with isolated(run.precision), replaying(run.drawn.replay()):
+        jaxpr = _traced(run, inputs)[2].jaxpr
+    found: set[tuple[str, str]] = set()
+    _note(jaxpr, set(jaxpr.invars), found)
+    return frozenset(found)
+
+
+def _note(jaxpr: Any, moving: set[Any], found: set[tuple[str, str]]) -> None:
+    """Narrow variables of a jaxpr that its results follow from, and of which `moving` follow from arguments."""
+    needed = {v for v in jaxpr.outvars if not isinstance(v, core.Literal)}
+    alive: list[Any] = []
+    for equation in reversed(jaxpr.eqns):
+        if needed & set(equation.outvars):
+            alive.insert(0, equation)
+            needed |= {v for v in equation.invars if not isinstance(v, core.Literal)}
+    for variable in jaxpr.constvars:
+        if variable in needed:
+            _note_one(variable, variable in moving, found)
+    for equation in alive:
+        moved = any(not isinstance(v, core.Literal) and v in moving for v in equation.invars)
+        inner = next((equation.params[key] for key in INNER if key in equation.params), None)
+        body = getattr(inner, "jaxpr", inner)
+        if body is not None and len(body.invars) == len(equation.invars):
+            pairs = zip(body.invars, equation.invars, strict=True)
+            _note(body, {a for a, b in pairs if not isinstance(b, core.Literal) and b in moving}, found)
+        for variable in equation.outvars:
+            moving |= {variable} if moved else set()
+            _note_one(variable, moved, found)
+
+
+def _note_one(variable: Any, moved: bool, found: set[tuple[str, str]]) -> None:
+    if _narrow(variable.aval):
+        kind = "a value" if moved else "a table" if variable.aval.size > 1 else "a constant"
+        found.add((str(variable.aval.dtype), kind))
 
 
 def _evaluate(jaxpr: Any, consts: Any, args: Any, widened: bool, plain: bool) -> list[Any]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from parity.backends.torch_rewrite import Op
+from parity.explain.scene import Scene
 from parity.explain.suspect import Family, Hypothesis, at
 
 NARROW = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -56,12 +57,30 @@ def products(op: Op) -> Iterator[Hypothesis]:
     yield from operands(op)
 
 
-def tables(op: Op) -> Iterator[Hypothesis]:
-    """Tables that were built in a narrower format."""
-    if isinstance(op.result, Tensor) and op.result.is_floating_point():
-        for name, dtype in NARROW.items():
-            detail = f"the result of {op.name} rounded to {name}"
-            yield at(op, "table-low-precision", lambda o, d=dtype: _through(o.again(), d), detail)
+def narrow(scene: Scene) -> Iterator[Hypothesis]:
+    """Results that went through a narrower format: those of tables, which follow from constants alone, and others."""
+    constant = {id(buffer) for buffer in scene.module.buffers()}
+    for op in scene.suspected:
+        if not isinstance(op.result, Tensor):
+            continue
+        table = all(id(value) in constant for value in _tensors((op.args, tuple(op.kwargs.values()))))
+        constant |= {id(op.result)} if table else set()
+        if op.name in _TABLES and op.result.is_floating_point():
+            for name, dtype in NARROW.items():
+                cause = "f32-island-in-f64" if name == "float32" else "autocast-region"
+                detail = f"the result of {op.name} rounded to {name}"
+                if table and op.result.numel() > 1:
+                    cause, detail = "table-low-precision", f"a table, {detail}"
+                yield at(op, cause, lambda o, d=dtype: _through(o.again(), d), detail)
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    """Every tensor among nested arguments."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, tuple | list):
+        for part in value:  # pyright: ignore[reportUnknownVariableType]  # of anything
+            yield from _tensors(part)
 
 
 def _rounded(op: Op, places: tuple[str, ...], dtype: torch.dtype) -> Any:
@@ -81,7 +100,7 @@ FAMILY = Family(
     {
         **dict.fromkeys(_HOLDERS, weights),
         **dict.fromkeys(("linear", "matmul", "bmm", *_CONVOLUTIONS), products),
-        **dict.fromkeys(_TABLES, tables),
         **dict.fromkeys(("add", "sub", "mul", "div"), stored),
     },
+    narrow,
 )

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
-
 from parity.comparison import compare_all
 from parity.explain.scene import Scene
 from parity.explain.search import REFUSED
 from parity.record import Arrays
 from parity.report import Cause
-from parity.tolerance import EXPLAINED, MODULE_BOUND, SAME_VALUES
+from parity.tolerance import EXPLAINED, SAME_VALUES
 
 
 def probes(scene: Scene) -> Iterator[Cause]:
@@ -39,18 +37,13 @@ def _narrow(scene: Scene) -> Iterator[Cause]:
     """Formats with fewer digits."""
     if scene.check == "forward" and scene.twin is not None and scene.error > 0:
         wide = scene.twin.otherwise(widened=True).outputs
-        kind = "f32-island-in-f64" if _depends(scene) else "table-low-precision"
-        yield Cause(
-            kind, scene.name or scene.kind, "the error vanishes when all is computed in float64", _gone(scene, wide)
-        )
-
-
-def _depends(scene: Scene) -> bool:
-    """Whether numbers beyond float32 are lost on the way from the arguments, rather than in a table."""
-    floating = {n: v for n, v in scene.inputs.items() if v.dtype.kind == "f"}
-    rounded = {n: v.astype(np.float32).astype(np.float64) for n, v in floating.items()}
-    before, after = scene.candidate(scene.inputs), scene.candidate({**scene.inputs, **rounded})
-    return all(c.error <= MODULE_BOUND for c in compare_all(before, after, "float64"))
+        narrow = scene.twin.narrow()
+        origins = {origin for _, origin in narrow}
+        words = " and ".join(sorted({form for form, _ in narrow})) or "a narrower format"
+        cause, detail = "f32-island-in-f64", f"part of it is in {words}: the error vanishes when all is in float64"
+        if "a table" in origins and "a value" not in origins:
+            cause, detail = "table-low-precision", f"a table is in {words}: the error vanishes when it is in float64"
+        yield Cause(cause, scene.name or scene.kind, detail, _gone(scene, wide))
 
 
 def _by_hand(scene: Scene) -> Iterator[Cause]:

@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from parity.backends.torch_rewrite import Replace
-from parity.explain.scene import Scene
+from parity.explain.scene import Scene, mismatch
 from parity.explain.settings import Agreement, agreement
 from parity.explain.suspect import Dial, Hypothesis, Setting, Suspect
 from parity.report import Cause
-from parity.tolerance import EXACT, EXPLAINED, FITTED, NOISE
+from parity.tolerance import EXACT, EXPLAINED, FITTED, NOISE, SAME_VALUES
 
 REFUSED = (
     *(RuntimeError, ValueError, TypeError, LookupError, ArithmeticError, AssertionError),
@@ -31,6 +31,13 @@ MOST_RUNS = 1500
 
 MOST_SECONDS = 15.0
 """Processor time per failure: a reference that iterates is recomputed less often."""
+
+
+MOST_CAUSES = 3
+"""Causes that are shown."""
+
+MOST_RANKED = 12
+"""Explanations among which they are looked for."""
 
 
 @dataclass(frozen=True)
@@ -107,11 +114,21 @@ def search(scene: Scene, hypotheses: Iterable[Hypothesis]) -> tuple[Cause, ...]:
         (v for v in found if _explains(v)),
         key=lambda v: (_decade(v.left, exact), *_plainness(v)),
     )
-    causes: dict[tuple[str, str], Cause] = {}
-    for verdict in ranked:
-        cause = _cause(verdict, scene)
-        causes.setdefault((cause.id, cause.where), cause)
-    return tuple(causes.values())[:3]
+    return tuple(_cause(verdict, scene) for verdict in _distinct(tried, ranked))
+
+
+def _distinct(tried: Trials, ranked: list[Verdict]) -> list[Verdict]:
+    """The best verdicts that say different things: what the scene cannot tell from a better one is left out."""
+    found: list[tuple[Verdict, Mapping[str, np.ndarray]]] = []
+    size = mismatch(tried.scene.observed, tried.scene.expected)
+    for verdict in ranked[:MOST_RANKED]:
+        suspect = verdict.suspect
+        if any((suspect.cause, suspect.where) == (v.suspect.cause, v.suspect.where) for v, _ in found):
+            continue
+        answer = tried.answer(suspect)
+        if not any(mismatch(answer, other) <= SAME_VALUES * (size if np.isfinite(size) else 1.0) for _, other in found):
+            found.append((verdict, answer))
+    return [verdict for verdict, _ in found[:MOST_CAUSES]]
 
 
 def _judged(tried: Trials, hypotheses: Iterable[Hypothesis]) -> tuple[list[Verdict], list[tuple[Dial, Verdict]]]:

@@ -22,8 +22,8 @@ def pairs_and_faults(target: str, *, generic: bool = True) -> tuple[list[Pair], 
       generic: also the faults that any model may have.
 
     Returns:
-      The pairs, each once, and every fault that could go into one of them: those declared beside them, and the
-      generic ones.
+      The pairs, those of single faults included, each once, and every fault that could go into one of them: those
+      declared beside them, and the generic ones.
 
     Raises:
       UsageError: no such module or pair, or two faults of one id.
@@ -33,7 +33,8 @@ def pairs_and_faults(target: str, *, generic: bool = True) -> tuple[list[Pair], 
     within = module.rpartition(".")[0] or module  # a module on top is a package of its own
     package = within if colon or module.endswith((".pair", ".pairs")) else module
     found = [fault for name in _modules(package) for fault in getattr(importlib.import_module(name), "FAULTS")]  # noqa: B009  # checked when found
-    kept = list({id(pair): pair for pair in pairs}.values())
+    own = [] if colon else [pair for fault in found for pair in fault.pairs]  # which may be made for it alone
+    kept = list({id(pair): pair for pair in (*pairs, *own)}.values())
     faults = [*found, *(GENERIC if generic else ())]
     _refuse_twins(faults)
     return kept, faults
