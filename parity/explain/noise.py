@@ -114,8 +114,10 @@ def _numbers(own: tuple[int, ...], shape: tuple[int, ...]) -> Tensor:
 def in_eval(scene: Scene) -> Iterator[Hypothesis]:
     """Dropout that goes on in evaluation mode, where the reference draws nothing that the candidate could share."""
     for op in scene.suspected:
+        if not op.name.endswith("dropout") or op.given.get("training", True):
+            continue
         y, p = scene.observed.get("output"), float(op.given.get("p", 0.5))
-        if not op.name.endswith("dropout") or op.given.get("training", True) or y is None or not 0 < p < 1:
+        if y is None or not 0 < p < 1:
             continue
         if y.shape == tuple(op.args[0].shape) and 0 < np.count_nonzero(y) < y.size:
             kept = torch.from_numpy(y != 0)

@@ -23,7 +23,7 @@ REFUSED = (
 )
 """What a recomputation may raise where the suspected mistake is impossible, such as an axis that is not there."""
 
-UNNAMED = frozenset({"setting-differs", "softmax-temperature", "operand-dropped", "wrong-variable"})
+UNNAMED = frozenset({"setting-differs", "softmax-temperature", "operand-dropped", "wrong-variable", "index-differs"})
 """Causes that say where but not what; a name for the same thing says more."""
 
 MOST_RUNS = 1500
@@ -104,12 +104,13 @@ def search(scene: Scene, hypotheses: Iterable[Hypothesis]) -> tuple[Cause, ...]:
     ordered = list(hypotheses)
     exact = max(EXACT, 1e2 * NOISE / max(scene.error, NOISE))
     found, dials = _judged(tried, ordered)
-    if all(verdict.left > exact for verdict in found):
+    if all(verdict.left > exact for verdict in found):  # numbers are fitted only where no mistake explains it all
+        found += [_fitted(tried, *dial) for dial in dials if not tried.spent and dial[1].left > EXACT]
+    if not any(_explains(v) and v.suspect.cause not in (*UNNAMED, "constant-differs") for v in found):
         more, wide = _judged(tried, _everywhere(ordered))
         found += more
-        for some in (dials, wide):  # numbers are fitted only where no mistake explains it all
-            if not any(_explains(v) and v.fitted for v in found) and all(v.left > exact for v in found):
-                found += [_fitted(tried, *dial) for dial in some if not tried.spent and dial[1].left > EXACT]
+        if not any(_explains(verdict) for verdict in found):
+            found += [_fitted(tried, *dial) for dial in wide if not tried.spent and dial[1].left > EXACT]
     ranked = sorted(
         (v for v in found if _explains(v)),
         key=lambda v: (_decade(v.left, exact), *_plainness(v)),

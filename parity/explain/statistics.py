@@ -120,7 +120,12 @@ def uncounted(scene: Scene) -> Iterator[Hypothesis]:
 
 def _counts(op: Op) -> bool:
     """Whether a call adds one in place."""
-    return getattr(op.function, "__name__", "") == "add_" and tuple(op.args[1:]) == (1,)
+    return (
+        getattr(op.function, "__name__", "") == "add_"
+        and len(op.args) == 2
+        and type(op.args[1]) is int
+        and op.args[1] == 1
+    )
 
 
 def _on_a_copy(op: Op) -> Any:
