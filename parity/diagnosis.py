@@ -36,10 +36,15 @@ def diagnose(trial: Trial, report: Report) -> Report:
             known = _known(trial, report)
             return report if known is None else replace(report, divergence=known[0], causes=known[1])
         located, check = found
-        causes, seen = explain(located)
     except Exception as problem:  # a report is worth more than a traceback from looking for its cause
         return replace(report, notes=(*report.notes, f"not located: {type(problem).__name__}: {problem}"))
-    divergence = replace(located.divergence, check=check, pattern=seen)
+    divergence = replace(located.divergence, check=check)
+    try:
+        causes, seen = explain(located)
+    except Exception as problem:  # nor is the place less known for want of a cause
+        told = f"not explained: {type(problem).__name__}: {problem}"
+        return replace(report, divergence=divergence, depth=located.depth, notes=(*report.notes, told))
+    divergence = replace(divergence, pattern=seen)
     return replace(report, divergence=divergence, causes=causes, depth=located.depth)
 
 
