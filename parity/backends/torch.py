@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
@@ -38,6 +39,12 @@ class TorchProgram:
             raise UsageError(
                 f"reference of type {type(model).__module__}.{type(model).__qualname__}: expected a torch.nn.Module"
             )
+        unreal = [name for name, parameter in model.named_parameters() if parameter.is_complex()]
+        if unreal:
+            raise UsageError(
+                f"parameter {unreal[0]} of {type(model).__qualname__} is complex: its gradient is not compared; "
+                "hold a real one with a last axis of two, and make it complex with torch.view_as_complex"
+            )
         call.require_of(model)
         self.model = model
         self.call = call
@@ -59,7 +66,7 @@ class TorchProgram:
     def at(self, precision: Precision) -> torch.nn.Module:
         """The module in one precision; the caller's module is never changed."""
         if precision not in self._at:
-            self._at[precision] = copy.deepcopy(self.model).to(DTYPES[precision])
+            self._at[precision] = _converted(copy.deepcopy(self.model), DTYPES[precision])
         return self._at[precision]
 
     def run(
@@ -106,6 +113,19 @@ class TorchProgram:
             yield recorder.draws
         if not recorder.draws:
             self._quiet.add(kind)
+
+
+def _converted(module: torch.nn.Module, dtype: torch.dtype) -> torch.nn.Module:
+    """The module in a real format; its complex buffers, of which `Module.to` keeps the real parts, in the nearest."""
+    nearest = torch.complex128 if dtype == torch.float64 else torch.complex64
+    held = {name: buffer.to(nearest) for name, buffer in module.named_buffers() if buffer.is_complex()}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Complex modules are a new feature|Casting complex values to real")
+        module.to(dtype)
+    for name, buffer in held.items():
+        owner, _, last = name.rpartition(".")
+        setattr(module.get_submodule(owner), last, buffer)
+    return module
 
 
 def vector_jacobian(

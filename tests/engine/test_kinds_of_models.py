@@ -109,6 +109,29 @@ def test_what_torch_has_yet_to_conjugate_and_negate(sign: int, ok: bool) -> None
     assert parity.compare(Conjugated(), candidate, inputs(), carry=None, checks=("forward",)).ok is ok
 
 
+class Rotated(nn.Module):
+    """Turns a spectrum by complex numbers, in a buffer or as a parameter."""
+
+    def __init__(self, *, trained: bool = False) -> None:
+        super().__init__()
+        turns = torch.polar(torch.ones(3), torch.arange(1.0, 4.0))
+        self.turns = nn.Parameter(turns) if trained else nn.Buffer(turns, persistent=False)
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return torch.fft.irfft(torch.fft.rfft(x) * self.turns, n=WIDTH)
+
+
+def test_complex_buffers_keep_their_imaginary_parts_and_complex_parameters_are_refused() -> None:
+    turns = Rotated().turns.numpy()
+
+    def candidate(x: Any) -> Any:
+        return jnp.fft.irfft(jnp.fft.rfft(x) * turns, n=WIDTH)
+
+    assert parity.compare(Rotated(), candidate, inputs(), carry=None, checks=("forward", "input_grad")).ok
+    with pytest.raises(parity.UsageError, match="parameter turns of Rotated is complex: its gradient is not compared"):
+        parity.compare(Rotated(trained=True), candidate, inputs(), carry=None)
+
+
 class Shared(nn.Module):
     """One layer under two names, called twice; and a normalisation that is called once per branch."""
 
