@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import permutations
+from itertools import permutations, product
 from typing import Any
 
 import numpy as np
@@ -94,10 +94,12 @@ def match(wanted: Draw, recorded: Sequence[Draw], used: Collection[int]) -> int 
 
 
 def assigned(requests: Sequence[Request], recorded: Sequence[Draw]) -> tuple[Request, ...]:
-    """All draws of a call, each with the reference's draw that it corresponds to: the most alike find each other first.
+    """All draws of a call, each with the reference's draw that it corresponds to.
 
-    Draw by draw, a number that is thrown away, as an initial value is when a module is built anew at every call, could
-    take a mask of as many elements from the draw behind it that is really meant.
+    As many as possible find one that is most alike, then as many as possible the next best, all in the order in which
+    both sides draw; what is left then does so out of order. Draw by draw, a number that is thrown away, as an initial
+    value is when a module is built anew at every call, could take a mask of as many elements from the draw behind it
+    that is really meant.
 
     Args:
       requests: of the whole call, in order; their sources are not looked at.
@@ -108,7 +110,7 @@ def assigned(requests: Sequence[Request], recorded: Sequence[Draw]) -> tuple[Req
       >>> [request.source for request in assigned(asked, [Draw("bernoulli", (2, 3), 0.9)])]
       [None, 0]
     """
-    sources: dict[int, int] = {}
+    sources = dict(_in_order([[_level(request.draw, draw) for draw in recorded] for request in requests]))
     for alike in LIKENESSES:
         for place, request in enumerate(requests):
             if place not in sources:
@@ -175,6 +177,36 @@ def ambiguous(draw: Draw) -> bool:
 def _first(wanted: Draw, recorded: Sequence[Draw], used: Collection[int], alike: Likeness) -> int | None:
     """The first unused draw of the reference that is alike."""
     return next((i for i, draw in enumerate(recorded) if i not in used and alike(wanted, draw)), None)
+
+
+def _level(one: Draw, other: Draw) -> int | None:
+    """The first of `LIKENESSES` that two draws have; None for none."""
+    return next((level for level, alike in enumerate(LIKENESSES) if alike(one, other)), None)
+
+
+def _in_order(levels: Sequence[Sequence[int | None]]) -> Iterator[tuple[int, int]]:
+    """Rows and columns that belong together: pairs of rising places, as many as possible of the best level first."""
+    rows, columns = len(levels), len(levels[0]) if levels else 0
+    counts = np.zeros((rows + 1, columns + 1, len(LIKENESSES)), int)
+
+    def together(row: int, column: int) -> list[int]:
+        level = levels[row][column]
+        behind = counts[row + 1, column + 1].tolist()
+        return [] if level is None else [count + (place == level) for place, count in enumerate(behind)]
+
+    for row, column in product(reversed(range(rows)), reversed(range(columns))):
+        apart = max(counts[row + 1, column].tolist(), counts[row, column + 1].tolist())
+        counts[row, column] = max(apart, together(row, column))
+    row = column = 0
+    while row < rows and column < columns:
+        best = counts[row, column].tolist()
+        if best == together(row, column):
+            yield row, column
+            row, column = row + 1, column + 1
+        elif best == counts[row, column + 1].tolist():
+            column += 1
+        else:
+            row += 1
 
 
 def _order(source: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import itertools
+import math
 import sys
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
@@ -140,9 +141,9 @@ def _shape_or(*names: str) -> Callable[[Mapping[str, Any]], tuple[int, ...]]:
 
 def _categorical_shape(given: Mapping[str, Any]) -> tuple[int, ...]:
     logits, axis = jnp.shape(given["logits"]), given["axis"]
-    batch = [size for i, size in enumerate(logits) if i != axis % len(logits)]
-    lead = _tuple(given["shape"])[: len(_tuple(given["shape"])) - len(batch)] if given["shape"] is not None else ()
-    return (*lead, *batch, logits[axis])
+    batch = tuple(size for i, size in enumerate(logits) if i != axis % len(logits))
+    each = given["shape"] is not None and given.get("replace", True)  # every sample has numbers of its own
+    return (*(_tuple(given["shape"]) if each else batch), logits[axis])
 
 
 def _permutation_shape(given: Mapping[str, Any]) -> tuple[int, ...]:
@@ -186,7 +187,11 @@ def _gumbel(u: Any, given: Mapping[str, Any]) -> Any:
 
 def _categorical(u: Any, given: Mapping[str, Any]) -> Any:
     scores = jnp.moveaxis(jnp.asarray(given["logits"]), given["axis"], -1) - jnp.log(-jnp.log1p(-u))
-    return jnp.argmax(scores, axis=-1)
+    if given.get("replace", True):
+        return jnp.argmax(scores, axis=-1)
+    shape = scores.shape[:-1] if given["shape"] is None else _tuple(given["shape"])
+    samples = math.prod(shape[: len(shape) - scores.ndim + 1])
+    return jnp.moveaxis(jax.lax.top_k(scores, samples)[1], -1, 0).reshape(shape)
 
 
 def _integers(u: Any, given: Mapping[str, Any]) -> Any:
