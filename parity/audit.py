@@ -40,11 +40,13 @@ class Audit:
       families: by name of `FAMILIES`, the formats in which its operations ran.
       widening: by name of `FAMILIES`, the modules that ran it in a format with more digits than the run's; of the
         reference alone.
+      grouped: it has convolutions in groups; of the candidate alone.
     """
 
     narrowings: tuple[Narrowing, ...]
     families: dict[str, frozenset[str]]
     widening: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    grouped: bool = False
 
     @property
     def coarsest(self) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -45,6 +46,7 @@ class Run:
       optimizers: both optimizers.
       rate: learning rate.
       precision: in which the reference computes its gradients; its optimizer works in float64.
+      roundings: seed of roundings that the reference's gradients get at every operation; None for none.
     """
 
     trial: Trial
@@ -52,6 +54,7 @@ class Run:
     optimizers: Optimizers
     rate: float
     precision: Precision = "float64"
+    roundings: int | None = None
 
     @classmethod
     def of(cls, trial: Trial, mode: Mode, optimizers: Optimizers) -> Run:
@@ -69,6 +72,7 @@ class Run:
     @cached_property
     def reference(self) -> tuple[list[Moment], list[Arrays]]:
         """The torch side's moments, and its gradients."""
+        from parity.backends.torch_roundings import Roundings
         from parity.backends.training import TorchDescent
 
         session, state = self.trial.session, dict(self.trial.state)
@@ -77,13 +81,14 @@ class Run:
         weights = cotangents(self.trial.reference(self.mode).outputs, self.trial.example.seed)
         moments, gradients = list[Moment](), list[Arrays]()
         for step in range(STEPS):
-            record = session.reference.run(
-                *(state, self.trial.inputs),
-                precision=self.precision,
-                train=self.mode == "train",
-                cotangents=weights,
-                seed=self.trial.example.seed + step,
-            )
+            with nullcontext() if self.roundings is None else Roundings(self.roundings + step):
+                record = session.reference.run(
+                    *(state, self.trial.inputs),
+                    precision=self.precision,
+                    train=self.mode == "train",
+                    cotangents=weights,
+                    seed=self.trial.example.seed + step,
+                )
             after = descent.step(_widened(record.param_grads))
             state |= _widened(record.buffers)
             state |= {alias: after[name] for name, aliases in names.items() for alias in aliases}

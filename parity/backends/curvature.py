@@ -12,7 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from parity import structure
 from parity.backends.base import Candidate, Reference
 from parity.backends.jax_program import JaxProgram, Leaves, as_dtype, filled, floating, is_smooth, isolated
-from parity.backends.torch import DTYPES, TorchProgram, load, to_numpy, to_torch
+from parity.backends.torch import DTYPES, TorchProgram, to_numpy, to_torch
 from parity.backends.torch import isolated as torch_isolated
 from parity.backends.torch_noise import Recorder
 from parity.cotangents import cotangent
@@ -47,9 +47,7 @@ def curvature_of_reference(
       with their cotangents, times the direction.
     """
     assert isinstance(program, TorchProgram)
-    module = program.at(precision)
-    load(module, state)
-    module.train(train)
+    module = program.ready(precision, state, train=train)
     dtype = DTYPES[precision]
     # The fused attention kernel has no second derivative; the plain one computes the same.
     with torch_isolated(dtype, seed), sdpa_kernel(SDPBackend.MATH):

@@ -61,15 +61,18 @@ def audit(
         closed = program.compiled("step", train, precision).trace(*arguments).jaxpr
     found = {_of_constant(np.asarray(value)) for value in closed.consts if narrower(str(value.dtype), precision)}
     families: dict[str, set[str]] = {}
+    grouped = False
     for equation, sources in _equations(closed.jaxpr):
         name = equation.primitive.name
+        grouped |= equation.params.get("feature_group_count", 1) > 1
         formats = {str(variable.aval.dtype) for variable in equation.outvars if hasattr(variable.aval, "dtype")}
         if name in FAMILY_OF:
             families.setdefault(FAMILY_OF[name], set()).update(formats)
         if narrow := _narrowed(equation, formats, precision):
             operation = "conversion" if name == "convert_element_type" else name
             found.add(Narrowing(narrow, operation, _place(sources)))
-    return Audit(tuple(sorted(n for n in found if n is not None)), {k: frozenset(v) for k, v in families.items()})
+    narrowings = tuple(sorted(n for n in found if n is not None))
+    return Audit(narrowings, {name: frozenset(formats) for name, formats in families.items()}, grouped=grouped)
 
 
 def _place(sources: tuple[Any, ...]) -> str:

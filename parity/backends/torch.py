@@ -49,6 +49,7 @@ class TorchProgram:
         self.model = model
         self.call = call
         self._at: dict[str, torch.nn.Module] = {}
+        self._unsaved = {name: to_numpy(buffer) for name, buffer in unsaved(model).items()}
         self._quiet: set[tuple[bool, tuple[torch.Size, ...]]] = set()
 
     def state(self) -> dict[str, np.ndarray]:
@@ -69,6 +70,12 @@ class TorchProgram:
             self._at[precision] = _converted(copy.deepcopy(self.model), DTYPES[precision])
         return self._at[precision]
 
+    def ready(self, precision: Precision, state: Arrays, *, train: bool) -> torch.nn.Module:
+        """The copy with these values; what the state leaves out is as it was at first."""
+        module = self.at(precision)
+        load(module, {**self._unsaved, **state})
+        return module.train(train)
+
     def run(
         self,
         state: Arrays,
@@ -82,9 +89,7 @@ class TorchProgram:
         gradients: bool = True,
     ) -> Record:
         """See `Program.run`; names are those of `state_dict`, and the draws are those that were made."""
-        module = self.at(precision)
-        load(module, state)
-        module.train(train)
+        module = self.ready(precision, state, train=train)
         with isolated(DTYPES[precision], seed):
             arguments = [to_torch(value, DTYPES[precision]) for value in inputs]
             floating = {f"input[{i}]": a.requires_grad_() for i, a in enumerate(arguments) if a.is_floating_point()}
@@ -98,7 +103,7 @@ class TorchProgram:
             outputs={name: to_numpy(value) for name, value in outputs.items()},
             input_grads={name: found[name] for name in floating if gradients},
             param_grads={name: found[name] for name in parameters if gradients},
-            buffers={name: to_numpy(value) for name, value in module.state_dict().items() if name not in parameters},
+            buffers={name: to_numpy(value) for name, value in held(module).items() if name not in parameters},
             draws=tuple(made),
         )
 
@@ -120,6 +125,7 @@ def _converted(module: torch.nn.Module, dtype: torch.dtype) -> torch.nn.Module:
     nearest = torch.complex128 if dtype == torch.float64 else torch.complex64
     held = {name: buffer.to(nearest) for name, buffer in module.named_buffers() if buffer.is_complex()}
     with warnings.catch_warnings():
+        # The buffers that this drops the imaginary parts of are put back below.
         warnings.filterwarnings("ignore", "Complex modules are a new feature|Casting complex values to real")
         module.to(dtype)
     for name, buffer in held.items():
@@ -159,16 +165,32 @@ def _weight(name: str, value: torch.Tensor, cotangents: Arrays | None, seed: int
     return to_torch(weight, value.dtype).reshape(value.shape)
 
 
+def unsaved(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Buffers that `state_dict` leaves out: tables, and what a model remembers from call to call."""
+    saved = module.state_dict(keep_vars=True)
+    return {name: buffer for name, buffer in module.named_buffers() if name not in saved}
+
+
+def held(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """All that a module holds: `state_dict`, and the buffers that it leaves out."""
+    return {**module.state_dict(keep_vars=True), **unsaved(module)}
+
+
 def load(module: torch.nn.Module, state: Arrays) -> None:
     """Copies values into a module's own tensors, in its dtypes; buffers forget what they were computed from."""
     for part in module.modules():
         for name, buffer in part.named_buffers(recurse=False):
             if buffer.grad_fn is not None:
                 setattr(part, name, buffer.detach().clone())
-    own = module.state_dict(keep_vars=True)
+    own = held(module)
     with torch.no_grad():
         for name, value in state.items():
-            own[name].copy_(torch.from_numpy(np.array(_plain(value))).reshape(own[name].shape))
+            tensor = torch.from_numpy(np.array(_plain(value)))
+            if own[name].numel() == tensor.numel():
+                own[name].copy_(tensor.reshape(own[name].shape))
+            else:  # a buffer that grows
+                owner, _, leaf = name.rpartition(".")
+                setattr(module.get_submodule(owner), leaf, tensor.to(own[name].dtype))
 
 
 @contextmanager

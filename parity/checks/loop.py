@@ -21,7 +21,7 @@ def run(trial: Trial, overrides: tuple[Override, ...]) -> Iterator[Finding]:
     for mode in trial.session.modes:
         yield from judged(_elsewhere(trial), "loop", mode, outputs, overrides)
         yield from _repeated(trial, mode, overrides)
-        if trial.session.filled() - trial.session.candidate.parameters():
+        if trial.raw_reference(mode).buffers or trial.raw_candidate(mode).buffers:
             for call in trial.successive(mode, CALLS)[1:]:
                 yield from judged(call, "loop", mode, outputs, overrides)
     for call in _sequence(trial, trial.session.modes[0]):

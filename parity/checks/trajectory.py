@@ -3,8 +3,8 @@
 Two runs from the same weights part exponentially where training is chaotic, however right the candidate is. So the
 bound at every step is measured: how far the reference has parted from a second run of itself that began one rounding
 away. The optimizers are also run alone, on the reference's recorded gradients, which tells a wrong optimizer from a
-wrong gradient. Where a side converts to a shorter format, an error is a matter of precision if the reference parts
-from its own training on gradients in that format by as much.
+wrong gradient. An error beyond the bound is held against two more of the reference's trainings: on gradients in a
+shorter format, where a side converts to one, and with a rounding more at every operation.
 """
 
 from __future__ import annotations
@@ -44,7 +44,21 @@ def run(trial: Trial, overrides: tuple[Override, ...]) -> Iterator[Finding]:
             yield Note(f"trajectory: the reference refuses what {optimizers.name} makes of it: {refusal}")
             continue
         yield from _until_wrong(_alone(training, overrides))
-        yield from _until_wrong(_together(training, moved, overrides))
+        together = list(_until_wrong(_together(training, moved, overrides)))
+        yield from together
+        yield from _loose(together)
+
+
+def _loose(judgements: list[Judgement]) -> Iterator[Note]:
+    """Says of which leaves agreement says little."""
+    loose = [judgement for judgement in judgements if not judgement.bound.telling("float64")]
+    if loose:
+        leaves = {judgement.comparison.name.partition(" (")[0] for judgement in loose}
+        others = f", and {len(leaves) - 1} more" if len(leaves) > 1 else ""
+        yield Note(
+            f"loose: a rounding moves {loose[0].comparison.name} by {loose[0].bound.reference_error:.0e} in the "
+            f"reference's own training, so that agreement says little of it{others}"
+        )
 
 
 def _refusal(training: Run) -> Exception | None:
@@ -75,36 +89,38 @@ def _alone(training: Run, overrides: tuple[Override, ...]) -> Iterator[list[Judg
 def _together(training: Run, moved: Run, overrides: tuple[Override, ...]) -> Iterator[list[Judgement]]:
     """Both sides, each on its own gradients, for as long as the reference's training has not blown up."""
     size = max(map(scale_of, training.start.parameters.values()), default=0.0)
-    coarse = functools.cache(lambda: _coarse(training))
+    excuses = functools.cache(lambda: [excuse for excuse in _excuses(training) if not _refusal(excuse[0])])
     for index, got in enumerate(training.candidate()):
         if not all(_sound(value, size) for value in training.reference[0][index].parameters.values()):
             return
         label = f"{training.optimizers.name}, step {index + 1}"
 
         def verdict(place: int, index: int = index, got: Moment = got) -> Verdict:
-            other = coarse()
-            if other is None:
-                return "bug"
-            found = list(_distances(training, other, got, index))[place]
-            return "precision mode" if found.comparison.error <= ILL_CONDITIONED * found.parted else "bug"
+            for other, said in excuses():
+                found = list(_distances(training, other, got, index))[place]
+                if found.comparison.error <= ILL_CONDITIONED * found.parted:
+                    return said
+            return "bug"
 
         yield [
             _judged(
                 *(training.mode, found.comparison, FLOAT64_DEFAULT + GROWTH * found.parted + found.slack),
                 f"the reference parts from itself by {found.parted:.1e} when moved by one rounding",
-                *(label, overrides, functools.partial(verdict, place)),
+                *(label, overrides, functools.partial(verdict, place), found.parted),
             )
             for place, found in enumerate(_distances(training, moved, got, index))
         ]
 
 
-def _coarse(training: Run) -> Run | None:
-    """The reference's training on gradients in a shorter format, where a side converts to one."""
+def _excuses(training: Run) -> Iterator[tuple[Run, Verdict]]:
+    """Trainings of the reference that may part from it as far as the candidate does, and what that says.
+
+    On gradients in a shorter format, where a side converts to one; with a rounding more at every operation.
+    """
     formats = conversions(training.trial, training.mode)
-    if not formats:
-        return None
-    run = replace(training, precision=max(formats, key=UNIT_ROUNDOFF.__getitem__))
-    return None if _refusal(run) else run
+    if formats:
+        yield replace(training, precision=max(formats, key=UNIT_ROUNDOFF.__getitem__)), "precision mode"
+    yield replace(training, roundings=0), "ill-conditioned"
 
 
 def _sound(value: np.ndarray, size: float) -> bool:
@@ -118,7 +134,7 @@ class _Distance:
 
     Attributes:
       comparison: of both sides.
-      parted: relative distance of the reference's other run: of this leaf, or of all of its kind if that is more.
+      parted: relative distance of the reference's other run: of this leaf, or the median of its kind if that is more.
       slack: what rounding alone may make of a leaf that is read off as a difference.
     """
 
@@ -135,7 +151,7 @@ def _distances(training: Run, other: Run, got: Moment, index: int) -> Iterator[_
     kinds = (_observed(run.reference[0][index], run.start, held) for run in (training, other))
     for truth, near, mine in zip(*kinds, _observed(got, training.start, held), strict=True):
         growth = {c.name: c.error for c in compare_all(truth, near, "float64") if np.isfinite(c.error)}
-        siblings = float(np.sqrt(np.mean(np.square(list(growth.values()))))) if growth else 0.0
+        siblings = float(np.median(list(growth.values()))) if growth else 0.0
         for comparison in compare_all(truth, mine, "float64"):
             parted = max(growth.get(comparison.name, 0.0), siblings)
             yield _Distance(comparison, parted, slack.get(comparison.name, 0.0))
@@ -155,8 +171,9 @@ def _judged(
     label: str,
     overrides: tuple[Override, ...],
     verdict: Callable[[], Verdict] = lambda: "bug",
+    parted: float = 0.0,
 ) -> Judgement:
-    bound = Bound(limit, why).loosened("trajectory", comparison.name, "float64", overrides)
+    bound = Bound(limit, why, parted).loosened("trajectory", comparison.name, "float64", overrides)
     named = replace(comparison, name=f"{comparison.name} ({label})")
     return settled("trajectory", mode, named, bound, "float64", verdict)
 

@@ -30,12 +30,21 @@ class Running(nn.Module):
         return torch.tanh(self.sum)
 
 
+class Unsaved(Running):
+    """`Running` with a sum that `state_dict` leaves out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        del self.sum
+        self.register_buffer("sum", torch.zeros(11, 5), persistent=False)
+
+
 class RunningPort(nnx.Module):
     """`Running`'s twin; one that forgets starts every call from what it was built with."""
 
-    def __init__(self, *, forgets: bool = False) -> None:
+    def __init__(self, *, forgets: bool = False, kind: type[nnx.Variable[Any]] = nnx.BatchStat) -> None:
         self.linear = nnx.Linear(5, 5, rngs=nnx.Rngs(0))
-        self.sum = nnx.BatchStat(jnp.zeros((11, 5)))
+        self.sum = kind(jnp.zeros((11, 5)))
         self.forgets = forgets
 
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -158,3 +167,11 @@ def test_batch_norm_in_training_is_followed_over_calls() -> None:
     assert result("forward", wrong).ok
     assert result("loop", wrong).ok, "training-mode outputs do not depend on the statistics: `buffers` sees these"
     assert not result("buffers", wrong).ok
+
+
+def test_what_state_dict_leaves_out_goes_on_from_call_to_call_and_begins_anew_with_every_example() -> None:
+    trial = tried(Unsaved(), RunningPort(kind=nnx.Cache))
+    for example in (trial, trial.session.trial(trial.example, "float64")):
+        assert result("forward", example).ok
+        assert result("loop", example).ok
+    assert not result("loop", tried(Unsaved(), RunningPort(forgets=True, kind=nnx.Cache))).ok

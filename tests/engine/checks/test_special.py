@@ -43,6 +43,23 @@ class Lowest(nn.Module):
         return torch.nn.functional.logsigmoid(x)
 
 
+class Grouped(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(2, 8, 1, groups=2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.conv(x)
+
+
+class GroupedPort(nnx.Module):
+    def __init__(self) -> None:
+        self.conv = nnx.Conv(2, 8, (1,), feature_group_count=2, rngs=nnx.Rngs(0))
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return self.conv(x.swapaxes(1, 2)).swapaxes(1, 2)
+
+
 def _safe_length(x: jax.Array) -> jax.Array:
     square = jnp.sum(x * x, -1)
     return jnp.where(square == 0, 0.0, jnp.sqrt(jnp.where(square == 0, 1.0, square)))
@@ -55,6 +72,7 @@ def test_right_ports_pass() -> None:
         tried(Pool(), _pool, inputs(2, 3, 9), carry=None),
         tried(Rectified(), jax.nn.relu, carry=None),
         tried(Lowest(), jax.nn.log_sigmoid, carry=None),
+        tried(Grouped(), GroupedPort(), inputs(3, 2, 9)),
     ):
         found = result("special", trial)
         assert found.ok, found

@@ -176,6 +176,32 @@ def test_chaos_is_not_blamed_on_the_candidate() -> None:
     assert found.ok, found
 
 
+class Centred(Net):
+    """`Net`, less the mean of the batch: the last bias has no effect, and a gradient of roundings."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = super().forward(x)
+        return y - y.mean(0)
+
+
+class CentredPort(Port):
+    """Its twin."""
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        y = super().__call__(x)
+        return y - y.mean(0)
+
+
+@pytest.mark.parametrize(("factor", "verdict", "ok"), [(1.0, "ill-conditioned", True), (1.001, "bug", False)])
+def test_a_gradient_of_roundings_that_adam_magnifies_accuses_nobody_and_hides_no_mistake(
+    factor: float, verdict: str, ok: bool
+) -> None:
+    adam = Optimizers("Adam", lambda p, rate: torch.optim.Adam(p, rate, eps=1e-16), _optax("adam", eps=1e-16))
+    port = CentredPort(lambda x: jnp.tanh(factor * x))
+    found = result("trajectory", _trained(adam, reference=Centred(), candidate=port))
+    assert (found.verdict, found.ok) == (verdict, ok), found
+
+
 class Narrow(Port):
     """`Port` in float32, of inputs that are a little too large."""
 
