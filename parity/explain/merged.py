@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from parity.report import Cause, Divergence
 
 if TYPE_CHECKING:
     from parity.trial import Trial
+    from weight_bridge.plan import Step
 
 
 def merged(trial: Trial, worst: str) -> tuple[Divergence, tuple[Cause, ...]] | None:
@@ -32,11 +35,17 @@ def merged(trial: Trial, worst: str) -> tuple[Divergence, tuple[Cause, ...]] | N
     where = path.removeprefix("params/").rpartition("/")[0]
     name = step.sources[0].rpartition(".")[0]
     causes: tuple[Cause, ...] = ()
-    if len(step.sources) > 1 and len(step.targets) == 1:
+    if _is_sum(step, path) and all("bias" in source for source in step.sources):
         detail = f"{path} stands for the sum of {' and '.join(step.sources)}, each of which takes a step of its own"
-        if all("bias" in source for source in step.sources):
-            causes = (Cause("lstm-bias-merged-training", name, detail, 1.0),)
+        causes = (Cause("lstm-bias-merged-training", name, detail, 1.0),)
     return Divergence("trajectory", name, where, True), causes
+
+
+def _is_sum(step: Step, path: str) -> bool:
+    """Whether a leaf, which may be one of several slices, is the sum of a step's sources."""
+    ones = {name: np.ones(spec.shape) for name, spec in zip(step.sources, step.source_specs, strict=True)}
+    leaf = dict(zip(step.targets, step.apply(ones), strict=True))[path]
+    return len(step.sources) > 1 and bool((leaf == len(step.sources)).all())
 
 
 def _apart(trial: Trial, name: str) -> tuple[Divergence, tuple[Cause, ...]] | None:

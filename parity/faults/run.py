@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
+import jax
+
 import weight_bridge
 from parity._errors import StructureMismatch
 from parity.backends.construction import constructed
@@ -75,6 +77,7 @@ def run(
             if progress is not None:
                 progress(outcomes[-1])
         accused += _accusations(bench, said)
+        jax.clear_caches()  # no other pair meets these programs again, and there are thousands
     return Score(tuple(outcomes), tuple(accused))
 
 

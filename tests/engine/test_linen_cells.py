@@ -69,3 +69,27 @@ def test_a_wrong_cell_is_located() -> None:
     report = checked("LSTM", ln.OptimizedLSTMCell(7, gate_fn=jax.nn.hard_sigmoid))
     assert report.divergence is not None
     assert (report.divergence.reference, report.divergence.introduced) == ("cell", True)
+
+
+class Built(ln.Module):
+    """`Port` that builds the cell itself."""
+
+    def setup(self) -> None:
+        self.cell = ln.RNN(ln.OptimizedLSTMCell(7))
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return self.cell(x)
+
+
+def test_the_sum_of_two_biases_trains_otherwise_slice_by_slice() -> None:
+    pair = Pair(
+        name="LSTM",
+        reference=lambda config: Reference("LSTM"),
+        candidates={"linen": lambda config: Built()},
+        inputs=lambda config: st.just((real(2, 3, 5),)),
+        modes=("eval",),
+        checks=("trajectory",),
+    )
+    report = check(pair, examples=1)
+    assert [(cause.id, cause.where) for cause in report.causes] == [("lstm-bias-merged-training", "cell")]
+    assert "stands for the sum of cell.bias_ih_l0 and cell.bias_hh_l0" in str(report)
