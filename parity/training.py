@@ -46,7 +46,8 @@ class Run:
       optimizers: both optimizers.
       rate: learning rate.
       precision: in which the reference computes its gradients; its optimizer works in float64.
-      roundings: seed of roundings that the reference's gradients get at every operation; None for none.
+      roundings: seed of roundings that the reference's gradients get, at every operation and in the end one of each
+        leaf's scale, since elements are sums of larger ones; None for none.
     """
 
     trial: Trial
@@ -89,12 +90,21 @@ class Run:
                     cotangents=weights,
                     seed=self.trial.example.seed + step,
                 )
-            after = descent.step(_widened(record.param_grads))
+            gradient = self._rounded(_widened(record.param_grads), step)
+            after = descent.step(gradient)
             state |= _widened(record.buffers)
             state |= {alias: after[name] for name, aliases in names.items() for alias in aliases}
-            gradients.append(record.param_grads)
+            gradients.append(gradient)
             moments.append(self.moment(state, _flat(descent.state())))
         return moments, gradients
+
+    def _rounded(self, gradient: Arrays, step: int) -> Arrays:
+        """The reference's gradients, each element up or down by one unit in the last place of the leaf's scale."""
+        if self.roundings is None:
+            return gradient
+        rng = np.random.default_rng([self.roundings, step])
+        unit = 2 * UNIT_ROUNDOFF["float64"]
+        return {n: g + unit * scale_of(g) * rng.choice((-1.0, 1.0), g.shape) for n, g in gradient.items()}
 
     def alone(self) -> Iterator[tuple[Arrays, Arrays, Arrays]]:
         """The candidate's optimizer on the reference's gradients, where a leaf has one source.
