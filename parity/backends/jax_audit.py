@@ -58,7 +58,10 @@ def audit(
     """Every operation of one call and its gradients; see `parity.backends.auditing.audit_candidate`."""
     with isolated(precision):
         arguments = program.arguments(state, inputs, precision, cotangents=cotangents, draws=draws)
-        closed = program.compiled("step", train, precision).trace(*arguments).jaxpr
+        try:
+            closed = program.compiled("step", train, precision).trace(*arguments).jaxpr
+        except Exception:  # what has no gradient is audited without
+            closed = program.compiled("forward", train, precision).trace(*arguments).jaxpr
     found = {_of_constant(np.asarray(value)) for value in closed.consts if narrower(str(value.dtype), precision)}
     families: dict[str, set[str]] = {}
     grouped = False

@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from parity._errors import StructureMismatch
 from parity.comparison import Comparison, compare_all, scale_of
 from parity.judgement import Finding, Judgement, Note, Verdict, compared, overflowing
 from parity.pair import Mode
@@ -41,12 +42,13 @@ class Check:
     once: bool = False
 
 
-def on_record(name: str, select: Select, *, sees: str, needs_plan: bool = False) -> Check:
+def on_record(name: str, select: Select, *, sees: str, needs_plan: bool = False, needs_gradients: bool = True) -> Check:
     """A check that compares one kind of array of the two records, in every mode."""
 
     def run(trial: Trial, overrides: tuple[Override, ...]) -> Iterator[Finding]:
         for mode in trial.session.modes:
-            found = list(judged(trial, name, mode, select, overrides))
+            gradients = needs_gradients or _has_gradients(trial, mode)
+            found = list(judged(trial, name, mode, select, overrides, gradients=gradients))
             yield from found
             yield from _vacuous(name, mode, select(trial.oracle(mode)))
             if not all(judgement.bound.telling(trial.precision) for judgement in found):
@@ -56,6 +58,15 @@ def on_record(name: str, select: Select, *, sees: str, needs_plan: bool = False)
                 )
 
     return Check(name, sees, run, needs_plan)
+
+
+def _has_gradients(trial: Trial, mode: Mode) -> bool:
+    """Whether the candidate can be differentiated; if so, the run that does it has the outputs too."""
+    try:
+        trial.candidate(mode)
+    except StructureMismatch:
+        return False
+    return True
 
 
 def judged(

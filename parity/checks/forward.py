@@ -11,4 +11,6 @@ def outputs(record: Record) -> Arrays:
     return record.outputs
 
 
-FORWARD = on_record("forward", outputs, sees="wrong formulas, layouts, weights, iteration counts")
+FORWARD = on_record(
+    "forward", outputs, sees="wrong formulas, layouts, weights, iteration counts", needs_gradients=False
+)

@@ -63,6 +63,24 @@ def test_a_librarys_own_exception_is_a_refusal() -> None:
     assert report.results[0].detail == "only the candidate refuses, in eval mode: ShapeError: kernel of another shape"
 
 
+@pytest.mark.parametrize(("shift", "ok"), [(0.0, True), (0.1, False)])
+def test_what_cannot_be_differentiated_is_compared_forward_all_the_same(shift: float, ok: bool) -> None:
+    class Highest(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return nn.functional.max_pool1d(torch.relu(x), 3, 1, padding=1)
+
+    def highest(x: jax.Array) -> jax.Array:  # starts at zero, and has no gradient for it
+        return jax.lax.reduce_window(x + shift, np.zeros((), x.dtype), jax.lax.max, (1, 3), (1, 1), "SAME")
+
+    trial = tried(Highest(), highest, carry=None)
+    found = result("forward", trial)
+    assert found.ok is ok
+    assert np.isfinite(found.max_relative_error)
+    refused = result("input_grad", trial)
+    assert not refused.ok
+    assert refused.detail.startswith("only the candidate refuses, in eval mode: ")
+
+
 def test_a_refusal_of_values_is_not_asked_of_a_compiled_function() -> None:
     report = check(_pair(lambda config: Positive(), lambda config: Port()), examples=12)
     assert report.ok, report
