@@ -10,7 +10,7 @@ from parity.report import Cause, Divergence
 
 if TYPE_CHECKING:
     from parity.trial import Trial
-    from weight_bridge.plan import Step
+    from weight_bridge import Step
 
 
 def merged(trial: Trial, worst: str) -> tuple[Divergence, tuple[Cause, ...]] | None:

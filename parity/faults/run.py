@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
-import jax
-
 import weight_bridge
 from parity._errors import StructureMismatch
 from parity.backends.construction import constructed
@@ -55,6 +53,8 @@ def run(
     Returns:
       The score.
     """
+    import jax
+
     outcomes: list[Outcome] = []
     accused: list[str] = []
     for pair in pairs:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from hypothesis import strategies as st
@@ -36,13 +36,7 @@ def configs(build: Callable[..., Config], **fields: st.SearchStrategy[Any]) -> s
       ...     bias: bool = True
       >>> strategy = configs(Tiny, width=st.sampled_from((3, 5)), bias=st.booleans())
     """
-    try:
-        inspect.signature(build).bind(**fields)
-    except TypeError as error:
-        given = ", ".join(fields) or "none"
-        raise UsageError(
-            f"configs({build.__name__}): {error}; each field without a default needs a strategy, given are {given}"
-        ) from error
+    _require_fields(build, fields)
 
     @st.composite
     def draw_config(draw: st.DrawFn) -> Config:
@@ -62,3 +56,18 @@ def distinct(count: int, among: tuple[int, ...] = PRIMES) -> st.SearchStrategy[t
       >>> strategy = distinct(3)
     """
     return st.permutations(among).map(lambda order: tuple(order[:count]))
+
+
+def _require_fields(build: Callable[..., Any], fields: Mapping[str, Any]) -> None:
+    """Refuses names that a config does not take, and fields without a default that have no strategy."""
+    try:
+        signature = inspect.signature(build)
+    except ValueError:  # builtin types, as dict is one, do not say what they take
+        return
+    try:
+        signature.bind(**fields)
+    except TypeError as error:
+        given = ", ".join(fields) or "none"
+        raise UsageError(
+            f"configs({build.__name__}): {error}; each field without a default needs a strategy, given are {given}"
+        ) from error
