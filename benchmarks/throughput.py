@@ -1,9 +1,10 @@
 """Examples per second: `parity.check` against the plain way to compare a port, and against the bare compute.
 
-usage: python -m benchmarks.throughput [--examples 100] [--plain 5]
+usage: python -m benchmarks.throughput [--examples 100] [--plain 5] [--again]
 
 All three compare outputs, gradients by every input and by every parameter, in float64, on one thread, with weights of
-its own for every example, in a process that has run each once, with no compiled program left in memory or on disk:
+its own for every example, in a process that has run each once, with no compiled program left in memory, nor on disk
+unless `--again` asks for what every run of a suite but the first has, JAX's persistent compilation cache:
 
 *ours*: `parity.check` as it is: both models built, mapped, traced and compiled, Hypothesis' draws, every leaf judged.
 *plain*: what most tests of ports do for each example: build both models, copy the weights, call one and `backward`,
@@ -14,6 +15,7 @@ outputs and gradients, on the same inputs, nothing compared; with its one compil
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -107,6 +109,7 @@ def measured(pair: parity.Pair, examples: int, plainly: int) -> Speed:
         jax.clear_caches()
         slow = plain(1) + plain(plainly) / plainly * (examples - 1)
         bare = _bare(session, [example.inputs for example in drawn])
+        bare()
         jax.clear_caches()
         cold, warm = bare(), bare()
     _ours(pair, 1)
@@ -220,11 +223,20 @@ def main(
     plain: Annotated[
         int, typer.Option(min=1, help="Examples of the plain way after its first; its rate is constant.")
     ] = 5,
+    again: Annotated[bool, typer.Option("--again", help="All ways find their compiled programs on disk.")] = False,
 ) -> None:
     """Print examples per second of all three ways, and their ratios."""
     torch.set_num_threads(1)
-    jax.config.update("jax_enable_compilation_cache", False)
-    table = Table(title=f"{examples} examples per configuration, float64, {jax.devices()[0].platform}, one thread")
+    jax.config.update("jax_enable_compilation_cache", again)
+    with tempfile.TemporaryDirectory() as folder:
+        jax.config.update("jax_compilation_cache_dir", folder)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+        _print_speeds(examples, plain, "compiled before" if again else "nothing compiled")
+
+
+def _print_speeds(examples: int, plain: int, state: str) -> None:
+    title = f"{examples} examples per configuration, float64, {jax.devices()[0].platform}, one thread, {state}"
+    table = Table(title=title)
     for column in ("", "ours /s", "plain /s", "bare /s", "ours : plain", "time, ours : bare", "the same, once warm"):
         table.add_column(column, justify="right", no_wrap=not column)
     console = Console()

@@ -24,8 +24,8 @@ Transform = Callable[[Any, Mapping[str, Any]], Any]
 
 _turn: Any = jax.make_user_context(0)
 _turns = itertools.count(1)
-"""Part of what JAX keeps traces by: a function that the model has compiled itself is traced anew in every replay, since
-the numbers of one trace mean nothing in the next, and what is not traced is not asked for."""
+"""Part of what JAX keeps traces by: a function that the model has compiled itself is traced anew in every replay of
+draws, since the numbers of one trace mean nothing in the next, and what is not traced is not asked for."""
 
 
 class Replay:
@@ -35,12 +35,15 @@ class Replay:
       requests: what was asked for and which of the reference's draws answered, in order.
       keys: the key of every draw, as it was passed.
       fill: shape → uniform numbers of a draw that none of the reference's answers; None leaves it to JAX.
+      anew: nothing traced before is taken over. It costs the compilation of every operation, so that calls without a
+        draw go without it.
 
     Args:
       recorded: the reference's draws.
       numbers: uniform numbers of each.
       fill: see above.
       expected: what the same call asks for, where that is known, and how it is answered.
+      anew: also where neither is known of any draw.
     """
 
     def __init__(
@@ -49,9 +52,12 @@ class Replay:
         numbers: Numbers,
         fill: Fill | None = None,
         expected: tuple[Request, ...] = (),
+        *,
+        anew: bool = False,
     ) -> None:
         self._recorded, self._numbers, self._expected = recorded, numbers, expected
         self.fill = fill
+        self.anew = anew or bool(recorded or expected)
         self.requests: list[Request] = []
         self.keys: list[Any] = []
 
@@ -75,7 +81,8 @@ class Replay:
 @contextmanager
 def replaying(replay: Replay) -> Generator[None]:
     """Answers `jax.random`'s functions, and the methods that NNX streams make of them, from a replay."""
-    with _turn(next(_turns)), _patched({name: functools.partial(_answer, replay, name) for name in SHAPES}):
+    turn = next(_turns) if replay.anew else 0
+    with _turn(turn), _patched({name: functools.partial(_answer, replay, name) for name in SHAPES}):
         yield
 
 

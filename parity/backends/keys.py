@@ -54,7 +54,7 @@ def keys_of_two_calls(
         parameters, buffers, arguments, *_ = program.arguments(state, inputs, precision)
         leaves = jax.tree.map(jnp.asarray, {**parameters, **buffers})
         call = program.caller(leaves, train=True)
-        first, second = Replay((), ()), Replay((), ())
+        first, second = Replay((), (), anew=True), Replay((), (), anew=True)
         for replay, seed in ((first, 0), (second, 1)):
             with replaying(replay):
                 call(jax.tree.map(jnp.asarray, arguments), jax.random.key(seed))
