@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-
 import numpy as np
 import torch
 
@@ -36,7 +34,7 @@ def audit_reference(
       Where digits are lost, and what the sensitive operations ran in.
     """
     assert isinstance(program, TorchProgram)
-    module = copy.deepcopy(program.model).to(DTYPES[precision])
+    module = program.copied(precision)
     load(module, state)
     module.train(train)
     with isolated(DTYPES[precision], seed), torch.no_grad():

@@ -67,8 +67,12 @@ class TorchProgram:
     def at(self, precision: Precision) -> torch.nn.Module:
         """The module in one precision; the caller's module is never changed."""
         if precision not in self._at:
-            self._at[precision] = _converted(copy.deepcopy(self.model), DTYPES[precision])
+            self._at[precision] = self.copied(precision)
         return self._at[precision]
+
+    def copied(self, precision: Precision) -> torch.nn.Module:
+        """A new copy in one precision, as it was at first."""
+        return _converted(copy.deepcopy(self.model), DTYPES[precision])
 
     def ready(self, precision: Precision, state: Arrays, *, train: bool) -> torch.nn.Module:
         """The copy with these values; what the state leaves out is as it was at first."""
@@ -123,15 +127,20 @@ class TorchProgram:
 def _converted(module: torch.nn.Module, dtype: torch.dtype) -> torch.nn.Module:
     """The module in a real format; its complex buffers, of which `Module.to` keeps the real parts, in the nearest."""
     nearest = torch.complex128 if dtype == torch.float64 else torch.complex64
-    held = {name: buffer.to(nearest) for name, buffer in module.named_buffers() if buffer.is_complex()}
+    unreal = {name: buffer.to(nearest) for name, buffer in module.named_buffers() if buffer.is_complex()}
     with warnings.catch_warnings():
         # The buffers that this drops the imaginary parts of are put back below.
         warnings.filterwarnings("ignore", "Complex modules are a new feature|Casting complex values to real")
         module.to(dtype)
-    for name, buffer in held.items():
-        owner, _, last = name.rpartition(".")
-        setattr(module.get_submodule(owner), last, buffer)
+    for name, buffer in unreal.items():
+        _put(module, name, buffer)
     return module
+
+
+def _put(module: torch.nn.Module, name: str, buffer: torch.Tensor) -> None:
+    """Puts a tensor in the place of a buffer, by its name in the whole module."""
+    owner, _, last = name.rpartition(".")
+    setattr(module.get_submodule(owner), last, buffer)
 
 
 def vector_jacobian(
@@ -189,8 +198,7 @@ def load(module: torch.nn.Module, state: Arrays) -> None:
             if own[name].numel() == tensor.numel():
                 own[name].copy_(tensor.reshape(own[name].shape))
             else:  # a buffer that grows
-                owner, _, leaf = name.rpartition(".")
-                setattr(module.get_submodule(owner), leaf, tensor.to(own[name].dtype))
+                _put(module, name, tensor.to(own[name].dtype))
 
 
 @contextmanager

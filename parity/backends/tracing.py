@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import jax
@@ -40,7 +39,7 @@ def trace_reference(
       The trace; it owns a copy of the model.
     """
     assert isinstance(program, TorchProgram)
-    module = copy.deepcopy(program.model).to(DTYPES[precision])
+    module = program.copied(precision)
     load(module, state)
     module.train(train)
     return torch_trace.trace(module, program.call, inputs, dtype=DTYPES[precision], seed=seed)

@@ -132,6 +132,44 @@ def test_complex_buffers_keep_their_imaginary_parts_and_complex_parameters_are_r
         parity.compare(Rotated(trained=True), candidate, inputs(), carry=None)
 
 
+class RotatedAndMapped(nn.Module):
+    """`Rotated` in front of a layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rotated, self.linear = Rotated(), nn.Linear(WIDTH, OUT)
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.linear(self.rotated(x))
+
+
+class RotatedPort(nnx.Module):
+    def __call__(self, x: Any) -> Any:
+        return jnp.fft.irfft(jnp.fft.rfft(x) * Rotated().turns.numpy(), n=WIDTH)
+
+
+class RotatedAndMappedPort(nnx.Module):
+    """`RotatedAndMapped`'s twin, which doubles what its layer gives."""
+
+    def __init__(self) -> None:
+        self.rotated = RotatedPort()
+        self.linear = Doubled(WIDTH, OUT, rngs=nnx.Rngs(0))
+
+    def __call__(self, x: Any) -> Any:
+        return self.linear(self.rotated(x))
+
+
+class Doubled(nnx.Linear):
+    def __call__(self, inputs: Any) -> Any:
+        return 2 * super().__call__(inputs)
+
+
+def test_a_mistake_behind_a_complex_buffer_is_located_behind_it() -> None:
+    report = parity.compare(RotatedAndMapped(), RotatedAndMappedPort(), inputs())
+    assert report.divergence is not None
+    assert (report.divergence.reference, report.divergence.introduced) == ("linear", True)
+
+
 class Shared(nn.Module):
     """One layer under two names, called twice; and a normalisation that is called once per branch."""
 
