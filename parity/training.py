@@ -90,7 +90,7 @@ class Run:
                     cotangents=weights,
                     seed=self.trial.example.seed + step,
                 )
-            gradient = self._rounded(_widened(record.param_grads), step)
+            gradient = self._jittered(_widened(record.param_grads), step)
             after = descent.step(gradient)
             state |= _widened(record.buffers)
             state |= {alias: after[name] for name, aliases in names.items() for alias in aliases}
@@ -98,7 +98,7 @@ class Run:
             moments.append(self.moment(state, _flat(descent.state())))
         return moments, gradients
 
-    def _rounded(self, gradient: Arrays, step: int) -> Arrays:
+    def _jittered(self, gradient: Arrays, step: int) -> Arrays:
         """The reference's gradients, each element up or down by one unit in the last place of the leaf's scale."""
         if self.roundings is None:
             return gradient
@@ -106,11 +106,11 @@ class Run:
         unit = 2 * UNIT_ROUNDOFF["float64"]
         return {n: g + unit * scale_of(g) * rng.choice((-1.0, 1.0), g.shape) for n, g in gradient.items()}
 
-    def alone(self) -> Iterator[tuple[Arrays, Arrays, Arrays]]:
+    def alone(self) -> Iterator[tuple[Arrays, Arrays]]:
         """The candidate's optimizer on the reference's gradients, where a leaf has one source.
 
         Yields:
-          Of every step, by the candidate's paths: parameters at the start, of the reference, of the candidate.
+          Updates since the start after every step, by the candidate's paths: of the reference, of the candidate.
         """
         session, start = self.trial.session, self.trial.state
         assert session.plan is not None
@@ -118,18 +118,16 @@ class Run:
         moments, gradients = self.reference
         aliases = session.parameter_names()
         paths = sorted(self.trained() & single)
-        carried = session.carried(start)
-        before = {path: carried[path] for path in paths}
-        descent = self.descent(before)
+        descent = self.descent({path: self.start.parameters[path] for path in paths})
         zeros = {name: np.zeros_like(value) for name, value in start.items()}
         for moment, gradient in zip(moments, gradients, strict=True):
             named = {alias: gradient[name] for name in gradient for alias in aliases.get(name, (name,))}
             given = session.plan.apply({**zeros, **named})
             got = descent.step({path: given[path] for path in paths})
-            yield before, {path: moment.parameters[path] for path in paths}, got
+            yield self.updates({path: moment.parameters[path] for path in paths}), self.updates(got)
 
     def repeated(self) -> Iterator[Arrays]:
-        """Parameters after each step that the reference's optimizer takes once more, by the candidate's paths."""
+        """Updates since the start after each step that the reference's optimizer takes once more."""
         from parity.backends.training import TorchDescent
 
         state, names = dict(self.trial.state), self.trial.session.parameter_names()
@@ -137,7 +135,24 @@ class Run:
         for gradient in self.reference[1]:
             after = descent.step(gradient)
             state |= {alias: after[name] for name, aliases in names.items() for alias in aliases}
-            yield self.moment(state, {}).parameters
+            yield self.updates(self.moment(state, {}).parameters)
+
+    def updates(self, parameters: Arrays) -> Arrays:
+        """What parameters, by the candidate's paths, have moved by since the start."""
+        return {path: value - self.start.parameters[path] for path, value in parameters.items()}
+
+    def slack(self, index: int) -> dict[str, float]:
+        """What rounding the ends of each of the reference's updates may make of it, relative, after a step.
+
+        Each side rounds a parameter at most twice a step, when it decays and when it moves.
+        """
+        moment, before = self.reference[0][index], self.start.parameters
+        most = 4 * (index + 1) * UNIT_ROUNDOFF["float64"]
+        return {
+            path: most * max(scale_of(before[path]), scale_of(moment.parameters[path])) / moved if moved else 0.0
+            for path, update in self.updates(moment.parameters).items()
+            for moved in [scale_of(update)]
+        }
 
     def candidate(self) -> Iterator[Moment]:
         """The JAX side's moments, from the same weights."""
@@ -204,12 +219,3 @@ def _flat(memory: dict[str, dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
 def _widened(arrays: Arrays) -> Arrays:
     """Floating arrays in float64."""
     return {name: value.astype(np.float64) if is_floating(value) else value for name, value in arrays.items()}
-
-
-def rounded(before: np.ndarray, after: np.ndarray, steps: int) -> float:
-    """What the rounding of its ends may make of an update that is read off as a difference.
-
-    Each side rounds a parameter at most twice a step, when it decays and when it moves.
-    """
-    moved, size = scale_of(after - before), max(scale_of(before), scale_of(after))
-    return 4 * steps * UNIT_ROUNDOFF["float64"] * (size / moved if moved else 0.0)

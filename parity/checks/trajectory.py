@@ -23,7 +23,7 @@ from parity.optimizers import DEFAULT_OPTIMIZERS
 from parity.pair import Mode
 from parity.record import Arrays
 from parity.tolerance import BLOWN_UP, FLOAT64_DEFAULT, GROWTH, ILL_CONDITIONED, Bound, Override
-from parity.training import Moment, Run, rounded
+from parity.training import Moment, Run
 from parity.trial import REFUSALS, Trial
 from parity.verdicts import conversions
 
@@ -72,17 +72,11 @@ def _refusal(training: Run) -> Exception | None:
 
 def _alone(training: Run, overrides: tuple[Override, ...]) -> Iterator[list[Judgement]]:
     """Both optimizers on the reference's gradients, carried over by the plan where a leaf has one source."""
-    for index, (before, wanted, got) in enumerate(training.alone()):
-        found = compare_all(
-            {path: wanted[path] - start for path, start in before.items()},
-            {path: got[path] - start for path, start in before.items()},
-            "float64",
-        )
-        label = f"{training.optimizers.name} alone, step {index + 1}"
+    for index, (expected, observed) in enumerate(training.alone()):
+        label, slack = f"{training.optimizers.name} alone, step {index + 1}", training.slack(index)
         yield [
-            _judged(training.mode, c, limit, "same gradients", label, overrides)
-            for c in found
-            for limit in [FLOAT64_DEFAULT + rounded(before[c.name], got[c.name], index + 1)]
+            _judged(training.mode, found, FLOAT64_DEFAULT + slack[found.name], "same gradients", label, overrides)
+            for found in compare_all(expected, observed, "float64")
         ]
 
 
@@ -93,23 +87,26 @@ def _together(training: Run, moved: Run, overrides: tuple[Override, ...]) -> Ite
     for index, got in enumerate(training.candidate()):
         if not all(_sound(value, size) for value in training.reference[0][index].parameters.values()):
             return
-        label = f"{training.optimizers.name}, step {index + 1}"
-
-        def verdict(place: int, index: int = index, got: Moment = got) -> Verdict:
-            for other, said in excuses():
-                found = list(_distances(training, other, got, index))[place]
-                if found.comparison.error <= ILL_CONDITIONED * found.parted:
-                    return said
-            return "bug"
-
+        label, excused = f"{training.optimizers.name}, step {index + 1}", functools.partial(_excused, training, excuses)
         yield [
             _judged(
                 *(training.mode, found.comparison, FLOAT64_DEFAULT + GROWTH * found.parted + found.slack),
                 f"the reference parts from itself by {found.parted:.1e} when moved by one rounding",
-                *(label, overrides, functools.partial(verdict, place), found.parted),
+                *(label, overrides, functools.partial(excused, got, index, place), found.parted),
             )
             for place, found in enumerate(_distances(training, moved, got, index))
         ]
+
+
+def _excused(
+    training: Run, excuses: Callable[[], list[tuple[Run, Verdict]]], got: Moment, index: int, place: int
+) -> Verdict:
+    """What the first excuse says that accounts for the error at a place among the distances after a step."""
+    for other, said in excuses():
+        found = list(_distances(training, other, got, index))[place]
+        if found.comparison.error <= ILL_CONDITIONED * found.parted:
+            return said
+    return "bug"
 
 
 def _excuses(training: Run) -> Iterator[tuple[Run, Verdict]]:
@@ -145,11 +142,10 @@ class _Distance:
 
 def _distances(training: Run, other: Run, got: Moment, index: int) -> Iterator[_Distance]:
     """Updates, buffers and the optimizer's memory after a step, beside another run of the reference."""
-    moment, before = training.reference[0][index], training.start.parameters
-    held = [name for name in moment.memory if name in got.memory]
-    slack = {path: rounded(before[path], value, index + 1) for path, value in moment.parameters.items()}
-    kinds = (_observed(run.reference[0][index], run.start, held) for run in (training, other))
-    for truth, near, mine in zip(*kinds, _observed(got, training.start, held), strict=True):
+    held = [name for name in training.reference[0][index].memory if name in got.memory]
+    slack = training.slack(index)
+    kinds = (_observed(run, run.reference[0][index], held) for run in (training, other))
+    for truth, near, mine in zip(*kinds, _observed(training, got, held), strict=True):
         growth = {c.name: c.error for c in compare_all(truth, near, "float64") if np.isfinite(c.error)}
         siblings = float(np.median(list(growth.values()))) if growth else 0.0
         for comparison in compare_all(truth, mine, "float64"):
@@ -157,9 +153,9 @@ def _distances(training: Run, other: Run, got: Moment, index: int) -> Iterator[_
             yield _Distance(comparison, parted, slack.get(comparison.name, 0.0))
 
 
-def _observed(now: Moment, start: Moment, held: list[str]) -> tuple[Arrays, Arrays, Arrays]:
+def _observed(run: Run, now: Moment, held: list[str]) -> tuple[Arrays, Arrays, Arrays]:
     """Updates since the start, buffers, and what both optimizers remember."""
-    updates = {path: now.parameters[path] - start.parameters[path] for path in sorted(now.parameters)}
+    updates = run.updates({path: now.parameters[path] for path in sorted(now.parameters)})
     return updates, now.buffers, {name: now.memory[name] for name in held}
 
 

@@ -13,7 +13,7 @@ from parity.explain.search import search
 from parity.optimizers import DEFAULT_OPTIMIZERS
 from parity.report import Cause, Divergence
 from parity.tolerance import FLOAT64_DEFAULT
-from parity.training import Run, rounded
+from parity.training import Run
 
 if TYPE_CHECKING:
     from parity.explain.suspect import Edit
@@ -49,12 +49,12 @@ def _updates(run: Run) -> tuple[Arrays, Arrays, float, float]:
     """Updates of both sides since the start; the error of the first step that is wrong, and its bound."""
     sides: tuple[dict[str, Arrays], dict[str, Arrays]] = {}, {}
     error, bound = 0.0, FLOAT64_DEFAULT
-    for step, (before, wanted, got) in enumerate(run.alone(), 1):
-        expected, observed = ({path: side[path] - start for path, start in before.items()} for side in (wanted, got))
+    for index, (expected, observed) in enumerate(run.alone()):
+        step, slack = index + 1, run.slack(index)
         if step in SHOWN:
             sides[0][f"step {step}"], sides[1][f"step {step}"] = expected, observed
         for found in compare_all(expected, observed, "float64"):
-            limit = FLOAT64_DEFAULT + rounded(before[found.name], got[found.name], step)
+            limit = FLOAT64_DEFAULT + slack[found.name]
             if found.error > limit and error <= bound:
                 error, bound = found.error, limit
     return _flat(sides[0]), _flat(sides[1]), error, bound
@@ -66,15 +66,10 @@ def _scene(run: Run, expected: Arrays, observed: Arrays, error: float) -> Scene:
     def rerun(edit: Edit, changed: Arrays) -> Arrays:
         del changed
         with edit():
-            return _flat(
-                {
-                    f"step {step}": {path: moment[path] - start for path, start in before.items()}
-                    for step, moment in enumerate(run.repeated(), 1)
-                    if step in SHOWN
-                }
-            )
+            steps = {f"step {step}": moved for step, moved in enumerate(run.repeated(), 1) if step in SHOWN}
+        updates = _flat(steps)
+        return {name: updates[name] for name in expected}
 
-    before = next(run.alone())[0]
     name = f"the optimizer {run.optimizers.name}"
     return Scene("trajectory", "", name, expected, observed, (), (), (), {}, torch.nn.Identity(), rerun, None, error)
 
