@@ -16,7 +16,7 @@ from parity.comparison import compare_all, scale_of
 from parity.formats import is_floating
 from parity.judgement import Finding, Judgement, Note
 from parity.pair import Mode
-from parity.strategies.special import SUBNORMAL, WITHOUT_GRADIENT, special_names, special_values
+from parity.strategies.special import HUGE, SUBNORMAL, WITHOUT_GRADIENT, special_names, special_values
 from parity.tolerance import Override
 from parity.trial import Trial
 from parity.verdicts import Select
@@ -39,7 +39,9 @@ def run(trial: Trial, overrides: tuple[Override, ...]) -> Iterator[Finding]:
 def _judged(trial: Trial, fed: Trial, mode: Mode, overrides: tuple[Override, ...]) -> Iterator[Finding]:
     """One special in one mode."""
     name = fed.example.profile
-    selects = (outputs,) if name in WITHOUT_GRADIENT else (outputs, input_grads, param_grads, buffers)
+    # Behind an output that no number of the format is, a gradient has no right value, as behind a NaN.
+    lost = name == HUGE and not all(np.isfinite(value).all() for value in outputs(fed.reference(mode)).values())
+    selects = (outputs,) if lost or name in WITHOUT_GRADIENT else (outputs, input_grads, param_grads, buffers)
     for select in selects:
         parents = _parents(trial, fed, mode, select)
         for judgement in judged(fed, "special", mode, select, overrides, parents=parents):

@@ -42,6 +42,7 @@ def _scaled(power: float, of: str) -> Special:
 
 
 SUBNORMAL = "subnormal"
+HUGE = "huge"
 
 REAL: Mapping[str, Special] = MappingProxyType(
     {
@@ -50,7 +51,7 @@ REAL: Mapping[str, Special] = MappingProxyType(
         "negative": lambda x, precision: -np.abs(x) - 0.1,
         "rows": _rows,
         "saturated": lambda x, precision: x * 1e4,
-        "huge": _scaled(0.25, "max"),
+        HUGE: _scaled(0.25, "max"),
         "tiny": _scaled(0.25, "tiny"),
         SUBNORMAL: lambda x, precision: _scaled(1.0, "tiny")(x, precision) * 2.0**-8,
         "NaN": _ends(np.nan, np.nan),

@@ -108,6 +108,23 @@ def test_infinities_of_another_order_of_sums_pass_and_swallowed_ones_do_not() ->
     assert not result("special", tried(Sum(), lambda x: jnp.nan_to_num(0.9 * x), carry=None)).ok
 
 
+def test_what_overflows_on_both_sides_may_do_so_in_another_order() -> None:
+    class Fifth(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            kept = x[:, [0, 1, 3, 4]]
+            square = (kept * kept).sum(-1)
+            return kept.sum(-1) * square * square  # beyond float64 at `huge`, and so no number behind it is
+
+    def spread(x: jax.Array) -> jax.Array:
+        kept = x * jnp.array([1.0, 1.0, 0.0, 1.0, 1.0])  # 0 times infinity in the gradient by the third
+        square = (kept * kept).sum(-1, keepdims=True)
+        return (kept * square * square).sum(-1)
+
+    found = result("special", tried(Fifth(), spread, carry=None))
+    assert (found.ok, found.verdict) == (True, "semantic boundary")
+    assert not result("special", tried(Fifth(), lambda x: jnp.nan_to_num(spread(x)), carry=None)).ok
+
+
 def test_the_derivative_of_a_root_at_zero_may_be_guarded() -> None:
     trial = tried(Length(), _safe_length, carry=None)
     found = result("special", trial)
