@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
+import equinox
 import flax.struct
 import jax
 import jax.numpy as jnp
 import pytest
 import torch
 from flax import nnx
+from hypothesis import strategies as st
 from torch import nn
 
 import parity
@@ -249,3 +252,52 @@ def test_modules_without_a_counterpart_of_their_own() -> None:
     wrong = parity.compare(Branch(), BranchPort(lambda x: jax.nn.relu(x)), inputs(), carry=mapping)
     assert wrong.divergence is not None
     assert wrong.divergence.reference == "block", wrong
+
+
+def _scaled_function() -> Any:
+    scale = jnp.arange(1.0, 1.0 + OUT)
+    return lambda params, x: x @ params["layer"]["kernel"] * scale, {"layer": {"kernel": jnp.zeros((WIDTH, OUT))}}
+
+
+class ScaledEquinox(equinox.Module):
+    layer: equinox.nn.Linear
+    act: Callable[[Any], Any]
+
+    def __init__(self) -> None:
+        scale = jnp.arange(1.0, 1.0 + OUT)
+        self.layer = equinox.nn.Linear(WIDTH, OUT, use_bias=False, key=jax.random.key(0))
+        self.act = lambda x: x * scale
+
+    def __call__(self, x: Any) -> Any:
+        return self.act(jax.vmap(self.layer)(x))
+
+
+class ScaledModule(nnx.Module):
+    def __init__(self) -> None:
+        self.layer = nnx.Linear(WIDTH, OUT, use_bias=False, rngs=nnx.Rngs(0))
+        self.act = partial(jnp.multiply, jnp.arange(1.0, 1.0 + OUT))
+
+    def __call__(self, x: Any) -> Any:
+        return self.act(self.layer(x))
+
+
+@pytest.mark.parametrize("candidate", [_scaled_function, ScaledEquinox, ScaledModule])
+def test_constants_that_a_pairs_candidate_computes_when_it_is_built(candidate: Callable[[], Any]) -> None:
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(WIDTH, OUT, bias=False)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.layer(x) * torch.arange(1, 1 + OUT)
+
+    pair = parity.Pair(
+        name="scaled",
+        reference=lambda _: Scaled(),
+        candidates={"jax": lambda _: candidate()},
+        inputs=lambda _: st.just((parity.real(2, WIDTH),)),
+        checks=("forward", "second_order"),
+    )
+    report = parity.check(pair, examples=1)
+    assert report.ok, report
+    assert all(result.leaves for result in report.results), report
