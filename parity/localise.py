@@ -7,7 +7,7 @@ the reference's order, that is wrong although all pairs inside it are right intr
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -183,31 +183,48 @@ def _backward(traced: Traced, check: str) -> Located:
 
 
 def _buffers(traced: Traced, check: str) -> Located:
-    """By the buffers that differ after the call: the module that owns the first of them."""
+    """By the buffers that differ after the call: the module that owns the first of them, or what it got them from."""
     trial = traced.trial
     truth, record = trial.oracle(traced.mode).buffers, trial.candidate(traced.mode).buffers
-    wrong = {
-        path: value
-        for path, value in truth.items()
-        if path not in record or worst({path: value}, {path: record[path]}, traced.precision) > MODULE_BOUND
-    }
     plan = trial.session.plan
     assert plan is not None
-    expected, observed = _named(plan, wrong), _named(plan, {p: record[p] for p in wrong if p in record})
+
+    def named(leaves: Arrays, paths: Iterable[str]) -> dict[str, np.ndarray]:
+        return _named(plan, _some(leaves, *paths))
+
+    def wrong(leaves: Arrays) -> list[str]:
+        return [p for p in truth if worst({p: truth[p]}, _some(leaves, p), traced.precision) > MODULE_BOUND]
+
+    differing = named(truth, wrong(record))
 
     def owned(twin: Twin) -> float:
-        return float(any(name.startswith(f"{twin.reference.name}.") for name in expected))
+        return float(any(name.startswith(f"{twin.reference.name}.") for name in differing))
 
     twin = _deepest(traced.root, owned, lambda t: 0.0)
+    filled = {**record, **_refilled(traced, twin)}
     # What the module keeps right is evidence too: a cause must leave it as it is.
-    right = _named(plan, truth), _named(plan, {p: record[p] for p in truth if p in record})
-    if owned(twin):
-        expected, observed = ({**own, **some} for own, some in zip(right, (expected, observed), strict=True))
-    held = {n: v for n, v in expected.items() if not owned(twin) or n.startswith(twin.reference.name)}
-    seen = {name: value for name, value in observed.items() if name in held}
+    paths = list(truth) if owned(twin) else wrong(filled)
+    own = f"{twin.reference.name}." if owned(twin) else ""
+    held, seen = ({n: v for n, v in named(side, paths).items() if n.startswith(own)} for side in (truth, filled))
     error = worst(held, seen, traced.precision)
-    divergence = Divergence(check, twin.reference.name, twin.candidate.name, bool(wrong), error)
-    return _found(traced, divergence, twin, held, seen, ())
+    divergence = Divergence(check, twin.reference.name, twin.candidate.name, bool(differing), error)
+    owner = _found(traced, divergence, twin, held, seen, ())
+    if not differing or any(name.startswith(own) for name in named(truth, wrong(filled))):
+        return owner
+    made = _forward(traced, "forward")  # the module fills its buffers rightly from the reference's own input
+    return made if made.divergence.introduced else owner
+
+
+def _some(leaves: Arrays, *paths: str) -> dict[str, np.ndarray]:
+    return {path: leaves[path] for path in paths if path in leaves}
+
+
+def _refilled(traced: Traced, twin: Twin) -> Arrays:
+    """The candidate's buffers of a module, after its one call on the reference's own input."""
+    calls = sum(call.name == twin.candidate.name for call in traced.candidate.calls)
+    if twin is traced.root or twin.fit != "whole" or calls != 1:
+        return {}
+    return twin.forced.buffers
 
 
 def _found(

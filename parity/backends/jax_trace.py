@@ -140,8 +140,8 @@ class _Open:
 class Recorder:
     """Notes calls of modules as they happen, and hands the trace out at the end.
 
-    Calls inside a transformation (`jit`, `scan`, `vmap`) have no values: they are left out, and the module around the
-    transformation stands for them.
+    Calls inside `jit`, `scan` or `vmap` have no values: they are left out, and the module around the transformation
+    stands for them. Inside `jax.grad` they have.
     """
 
     def __init__(self, precision: Precision, drawn: Drawn) -> None:
@@ -175,12 +175,13 @@ class Recorder:
           The result of the call, as it is.
         """
         nested = bool(self._stack) and self._stack[-1].name == name  # a class that calls its parent's `__call__`
-        if nested or any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((args, kwargs))):
+        known = _valued(args, "input"), _valued(kwargs, "input")
+        if nested or any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(known)):
             return call(*args, **kwargs)
         parent = self._stack[-1].order if self._stack else None
         kind = getattr(module, "__name__", None) or type(module).__name__
         place = (name, kind, self._counts[name], len(self._calls), parent)
-        opened = _Open(*place, module, alone, args, kwargs, tuple(self.replay.requests))
+        opened = _Open(*place, module, alone, *known, tuple(self.replay.requests))
         self._counts[name] += 1
         self._calls.append(opened)
         self._stack.append(opened)
@@ -188,7 +189,7 @@ class Recorder:
             result = call(*args, **kwargs)
         finally:
             self._stack.pop()
-        opened.outputs = _noted(result, "output")
+        opened.outputs = _noted(_valued(result, "output"), "output")
         return result
 
     def trace(self) -> Trace:
@@ -216,12 +217,23 @@ def arrays(tree: Any, name: str) -> dict[str, Any]:
     }
 
 
+def value_of(leaf: Any) -> Any:
+    """A leaf itself, or its value where it is being differentiated, which the tracers of `jax.grad` carry with them."""
+    return jax.lax.stop_gradient(leaf) if isinstance(leaf, Tracer) else leaf
+
+
 def split(leaves: Mapping[str, Any], parameters: frozenset[str]) -> tuple[Leaves, Leaves]:
     """Parameters and other leaves."""
     return (
         {path: value for path, value in leaves.items() if path in parameters},
         {path: value for path, value in leaves.items() if path not in parameters},
     )
+
+
+def _valued(tree: Any, name: str) -> Any:
+    """The tree with the values of what is being differentiated."""
+    values = {leaf: value_of(value) for leaf, value in structure.leaves(tree, name) if isinstance(value, Tracer)}
+    return structure.replaced(tree, values, name) if values else tree
 
 
 def _noted(tree: Any, name: str) -> Arrays:

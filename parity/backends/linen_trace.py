@@ -7,10 +7,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import jax
 from flax import linen, traverse_util
 
 from parity.backends.jax_program import Leaves
-from parity.backends.jax_trace import Alone, Recorder, split
+from parity.backends.jax_trace import Alone, Recorder, split, value_of
 from parity.backends.linen import LinenProgram, first_states
 
 Next = Callable[..., Any]
@@ -58,6 +59,7 @@ def interceptor(recorder: Recorder, keys: dict[str, Any], *, train: bool) -> Cal
         if context.method_name != "__call__" or not module.path:
             return proceed(*args, **kwargs)
         apart, variables = module.unbind()
+        variables = jax.tree.map(value_of, variables)  # of this moment: the call updates its buffers in place
         alone = functools.partial(taken_apart, apart, variables, module.path, keys, train=train)
         return recorder.around(apart, "/".join(module.path), alone, proceed, args, kwargs)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 
 from parity.backends.torch_rewrite import Replace
 from parity.explain.scene import Scene, mismatch
@@ -225,7 +226,7 @@ def _everywhere(hypotheses: list[Hypothesis]) -> Iterator[Hypothesis]:
     groups: dict[tuple[str, str, str], list[Hypothesis]] = defaultdict(list)
     for h in hypotheses:
         if isinstance(h, Dial):
-            groups["dial", str(h.cause) if isinstance(h.cause, str) else h.name, h.name].append(h)
+            groups["dial", str(h.cause) if isinstance(h.cause, str) else h.name, f"{h.name} {h.detail}"].append(h)
         elif h.replacements:
             groups["one", h.cause, f"{h.detail} {h.setting and h.setting.suspected}"].append(h)
     for members in groups.values():
@@ -268,6 +269,8 @@ def _settings(setting: Setting, says: Agreement, name: str | None) -> str:
 
 
 def _text(value: object) -> str:
+    if isinstance(value, torch.Tensor) and value.ndim:
+        return f"{'x'.join(map(str, value.shape))} values"
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 

@@ -35,9 +35,8 @@ def running(op: Op) -> Iterator[Hypothesis]:
         yield dialled(op, cause, "momentum", rate, guesses, lambda o, m: o.again(momentum=m))
         yield at(op, "bn-running-var-biased", lambda o: _moved(o, biased=True), "the running variance is biased")
         yield at(op, "bn-state-not-written", _unmoved, "the statistics are not updated")
-        for other, row in ((1 - rate, "bn-momentum-inverted"), (0.01, "bn-momentum-default")):
-            detail = f"momentum {other:g} in torch's terms, and a biased running variance"
-            yield at(op, row, lambda o, m=other: _moved(o, biased=True, momentum=m), detail)
+        biased, also = partial(_moved, biased=True), "the running variance is biased too"
+        yield dialled(op, cause, "momentum", rate, guesses, lambda o, m: biased(o, momentum=m), detail=also)
         for parts in (2, 4, 8):
             if op.given["input"].shape[0] % parts == 0:
                 detail = f"statistics of {parts} shards apart"

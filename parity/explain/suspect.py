@@ -69,6 +69,7 @@ class Dial:
       guesses: values worth trying first.
       build: value → replacements.
       positive: the value is searched on a logarithmic scale.
+      detail: what else is mistaken with it, in words.
     """
 
     cause: str | Callable[[float], str]
@@ -78,12 +79,13 @@ class Dial:
     guesses: tuple[float, ...]
     build: Callable[[float], Mapping[int, Replace]]
     positive: bool = True
+    detail: str = ""
 
     def at(self, value: float) -> Suspect:
         """The suspicion that the number has this value."""
         cause = self.cause if isinstance(self.cause, str) else self.cause(value)
         setting = Setting(self.name, self.reference, value)
-        return Suspect(cause, self.where, "", self.build(value), setting)
+        return Suspect(cause, self.where, self.detail, self.build(value), setting)
 
 
 Hypothesis = Suspect | Dial
@@ -138,10 +140,11 @@ def dialled(
     compute: Callable[[Op, float], Any],
     *,
     positive: bool = True,
+    detail: str = "",
 ) -> Dial:
     """A call that depends on a number to be found."""
 
     def build(value: float) -> Mapping[int, Replace]:
         return {op.index: lambda o: compute(o, value)}
 
-    return Dial(cause, op.owner, name, reference, guesses, build, positive)
+    return Dial(cause, op.owner, name, reference, guesses, build, positive, detail)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import pytest
 import torch
 from flax import nnx
 from torch.nn.utils.parametrizations import weight_norm
@@ -44,3 +46,83 @@ def test_a_wrong_gradient_is_located_behind_weight_normalisation() -> None:
     assert [(result.check, result.ok) for result in report.results] == [("forward", True), ("param_grad", False)]
     assert report.divergence is not None
     assert (report.divergence.reference, report.divergence.candidate) == ("first", "first")
+
+
+class Normed(torch.nn.Module):
+    """A layer in front of batch norm, whose bias only the running mean shows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.norm = torch.nn.Linear(5, 7), torch.nn.BatchNorm1d(7)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.norm(self.layer(x))
+
+
+class Unbiased(nnx.BatchNorm):
+    """Batch norm that keeps torch's unbiased variance."""
+
+    def __call__(self, x: jax.Array) -> jax.Array:  # pyright: ignore[reportIncompatibleMethodOverride]  # no mask here
+        before, y = self.var[...], super().__call__(x)
+        if not self.use_running_average:
+            self.var[...] = self.momentum * before + (1 - self.momentum) * x.var(0, ddof=1)
+        return y
+
+
+class Biasless(nnx.Linear):
+    def __call__(self, inputs: jax.Array) -> jax.Array:
+        return super().__call__(inputs) - self.bias[...]
+
+
+class NormedPort(nnx.Module):
+    def __init__(self, layer: type[nnx.Linear], norm: type[nnx.BatchNorm], momentum: float) -> None:
+        rngs = nnx.Rngs(0)
+        self.layer, self.norm = layer(5, 7, rngs=rngs), norm(7, momentum=momentum, epsilon=1e-5, rngs=rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return self.norm(self.layer(x))
+
+
+@pytest.mark.parametrize(
+    ("layer", "norm", "momentum", "where", "cause"),
+    [
+        (Biasless, Unbiased, 0.9, "layer", "bias-dropped"),
+        (Biasless, nnx.BatchNorm, 0.9, "norm", "bn-running-var-biased"),
+        (Biasless, nnx.BatchNorm, 0.8, "norm", "bn-momentum"),
+    ],
+)
+def test_wrong_statistics_are_laid_to_the_module_that_makes_them_wrong(
+    layer: type[nnx.Linear], norm: type[nnx.BatchNorm], momentum: float, where: str, cause: str
+) -> None:
+    x = np.random.default_rng(0).normal(size=(6, 5))
+    report = parity.compare(Normed(), NormedPort(layer, norm, momentum), x, train=True)
+    assert [result.check for result in report.results if not result.ok] == ["buffers"]
+    assert report.divergence is not None
+    assert (report.divergence.reference, report.causes[0].id) == (where, cause)
+
+
+class Slope(torch.nn.Module):
+    """The gradient of a layer by its input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.critic = torch.nn.Linear(5, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with torch.enable_grad():
+            x = x if x.requires_grad else x.requires_grad_()
+            return torch.autograd.grad(torch.tanh(self.critic(x)).sum(), x, create_graph=True)[0]
+
+
+class SlopePort(nnx.Module):
+    def __init__(self) -> None:
+        self.critic = Biasless(5, 3, rngs=nnx.Rngs(0))
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return jax.grad(lambda x: jnp.tanh(self.critic(x)).sum())(x)
+
+
+def test_a_module_inside_a_gradient_is_located() -> None:
+    report = parity.compare(Slope(), SlopePort(), np.random.default_rng(0).normal(size=(4, 5)))
+    assert report.divergence is not None
+    assert (report.divergence.candidate, report.causes[0].id) == ("critic", "bias-dropped")
