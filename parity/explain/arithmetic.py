@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -100,7 +101,7 @@ def offset(op: Op, offsets: tuple[float, ...]) -> Iterator[Hypothesis]:
     if isinstance(op.result, Tensor) and op.result.is_floating_point():
         for value in offsets:
             detail = f"{value:.6g} is added to the result of {op.name}"
-            yield at(op, "constant-offset", lambda o, v=value: o.again() + v, detail)
+            yield replace(at(op, "constant-offset", lambda o, v=value: o.again() + v, detail), measured=True)
 
 
 def every(scene: Scene) -> Iterator[Hypothesis]:

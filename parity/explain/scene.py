@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from unittest.mock import patch
 
 import numpy as np
@@ -122,6 +122,15 @@ class Scene:
     def reference(self, inputs: Arrays) -> Arrays:
         """The reference's outputs on other inputs."""
         return self.rerun(nullcontext, inputs)
+
+    def on(self, inputs: Arrays) -> Scene:
+        """The same place and both sides' outputs on other inputs."""
+
+        def rerun(edit: Edit, changed: Arrays) -> Arrays:
+            return self.rerun(edit, {**inputs, **changed})
+
+        expected, observed = self.reference(inputs), self.candidate(inputs)
+        return replace(self, inputs=inputs, expected=expected, observed=observed, rerun=rerun)
 
     def left(self, counterfactual: Arrays) -> float:
         """Share of the error that is left when the reference is recomputed so: 0 explains all of it."""

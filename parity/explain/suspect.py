@@ -45,6 +45,7 @@ class Suspect:
       around: opened around the whole recomputation, for mistakes that are no matter of single calls.
       inputs: what the module is given instead, by leaf name.
       forward: what the module computes instead.
+      measured: it holds a number that was chosen, among many, for what it explains.
     """
 
     cause: str
@@ -55,6 +56,7 @@ class Suspect:
     around: Edit | None = None
     inputs: Callable[[Arrays], Arrays] | None = None
     forward: Callable[..., Any] | None = None
+    measured: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class Dial:
         """The suspicion that the number has this value."""
         cause = self.cause if isinstance(self.cause, str) else self.cause(value)
         setting = Setting(self.name, self.reference, value)
-        return Suspect(cause, self.where, self.detail, self.build(value), setting)
+        return Suspect(cause, self.where, self.detail, self.build(value), setting, measured=True)
 
 
 Hypothesis = Suspect | Dial

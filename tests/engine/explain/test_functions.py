@@ -321,3 +321,20 @@ TABLE = (*PARTS, *LOSSES, *ORDERS, *GRADIENTS, *ARITHMETIC)
 @pytest.mark.parametrize("mistake", TABLE, ids=[f"{m.causes[0]}-{i}" for i, m in enumerate(TABLE)])
 def test_a_wrong_function_is_named(mistake: Mistake) -> None:
     mistake.assert_named()
+
+
+def test_one_wrong_number_is_not_laid_to_a_number_fitted_to_it() -> None:
+    mistake = row(
+        "none",
+        lambda x: {"out": torch.tanh(x), "loss": 1e-3 * torch.logsumexp(x, -1).pow(2).mean() + x.mean()},
+        lambda x: {"out": jnp.tanh(x), "loss": 1e-3 * jax.nn.logsumexp(x, -1).mean() ** 2 + x.mean()},
+        X,
+    )
+    assert mistake.report().causes == ()
+    scaled = row(
+        "constant-differs",
+        lambda x: {"out": torch.tanh(x), "loss": 1.5e-3 * torch.logsumexp(x, -1).pow(2).mean() + x.mean()},
+        lambda x: {"out": jnp.tanh(x), "loss": 4.1e-3 * (jax.nn.logsumexp(x, -1) ** 2).mean() + x.mean()},
+        X,
+    )
+    scaled.assert_named()
