@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from parity.comparison import compare_all
 from parity.explain.scene import Scene
 from parity.explain.search import REFUSED
@@ -70,9 +72,9 @@ def _offset(scene: Scene) -> Iterator[Cause]:
 
 
 def _gone(scene: Scene, found: Arrays) -> float:
-    """Share of the error that is gone."""
-    some = {name: value for name, value in scene.expected.items() if name in found}
-    return 1 - _error(some, {name: found[name] for name in some}) / scene.error
+    """Share of the error that is gone; what is not recomputed, such as a choice, is as wrong as it was."""
+    left = _error(scene.expected, {**scene.observed, **found})
+    return 1 - left / scene.error if np.isfinite(left) else 0.0
 
 
 def _error(expected: Arrays, found: Arrays) -> float:

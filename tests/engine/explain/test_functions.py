@@ -338,3 +338,14 @@ def test_one_wrong_number_is_not_laid_to_a_number_fitted_to_it() -> None:
         X,
     )
     scaled.assert_named()
+
+
+def test_a_wrong_choice_is_not_laid_to_a_format() -> None:
+    mistake = row(
+        "none",
+        lambda x, y: {"value": torch.tanh(x), "code": (x.square() - 2 * x * y).argmin(-1)},
+        lambda x, y: {"value": jnp.tanh(x), "code": (jnp.argmin(jnp.cos(7 * x + y), -1) + 2) % 5},
+        X,
+        Y,
+    )
+    assert "f32-island-in-f64" not in {cause.id for cause in mistake.report().causes}
