@@ -85,7 +85,7 @@ def _place(sources: tuple[Any, ...]) -> str:
       sources: of the operation, and of the loops and branches that it lies in, the innermost first.
     """
     frames = [_frames(source) for source in sources]
-    own = (frame for some in frames for frame in some if not any(mark in frame for mark in NOT_THE_MODEL))
+    own = (frame for some in frames for frame in some if frame and not any(mark in frame for mark in NOT_THE_MODEL))
     return next(own, frames[0][0])
 
 

@@ -37,6 +37,17 @@ def test_a_hidden_float32_is_named_with_its_line() -> None:
     assert found.max_relative_error == 2.0**-24
 
 
+def test_what_a_library_computes_in_float32_has_the_line_that_calls_it() -> None:
+    class Twice(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.repeat_interleave(2, -1)
+
+    found = result(
+        "dtypes", tried(Twice(), lambda x: jax.image.resize(x, (x.shape[0], 2 * x.shape[1]), "nearest"), carry=None)
+    )
+    assert "test_dtypes.py:" in found.worst
+
+
 def test_what_a_hidden_float32_explains_is_no_bug() -> None:
     found = result("forward", tried(Net(), Port(_short)))
     assert (found.ok, found.verdict) == (True, "precision mode")
