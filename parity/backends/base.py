@@ -108,6 +108,10 @@ class Candidate(Program, Protocol):
         """What the model asked for when it was last traced against these draws of the reference."""
         ...
 
+    def draws_inside(self, train: bool, draws: tuple[Draw, ...]) -> bool | None:
+        """Whether it draws inside of transformations, against these draws of the reference; None until it is called."""
+        ...
+
     def target(self) -> Any:
         """The model as the weight bridge takes it."""
         ...

@@ -14,6 +14,7 @@ from typing import Any
 from unittest.mock import patch
 
 import jax
+import jax.extend
 import jax.numpy as jnp
 
 from parity.noise import Draw, Request, match, oriented
@@ -25,7 +26,7 @@ Transform = Callable[[Any, Mapping[str, Any]], Any]
 _turn: Any = jax.make_user_context(0)
 _turns = itertools.count(1)
 """Part of what JAX keeps traces by: a function that the model has compiled itself is traced anew in every replay of
-draws, since the numbers of one trace mean nothing in the next, and what is not traced is not asked for."""
+draws inside it, since the numbers of one trace mean nothing in the next, and what is not traced is not asked for."""
 
 
 class Replay:
@@ -35,15 +36,16 @@ class Replay:
       requests: what was asked for and which of the reference's draws answered, in order.
       keys: the key of every draw, as it was passed.
       fill: shape → uniform numbers of a draw that none of the reference's answers; None leaves it to JAX.
-      anew: nothing traced before is taken over. It costs the compilation of every operation, so that calls without a
-        draw go without it.
+      anew: nothing traced before is taken over. It costs the compilation of every operation, so that calls go without
+        it that are known to draw outside of transformations only.
+      inside: something was asked for inside of a transformation, such as a function that the model compiles itself.
 
     Args:
       recorded: the reference's draws.
       numbers: uniform numbers of each.
       fill: see above.
       expected: what the same call asks for, where that is known, and how it is answered.
-      anew: also where neither is known of any draw.
+      anew: see above; None for every call with draws of the reference.
     """
 
     def __init__(
@@ -53,11 +55,13 @@ class Replay:
         fill: Fill | None = None,
         expected: tuple[Request, ...] = (),
         *,
-        anew: bool = False,
+        anew: bool | None = None,
     ) -> None:
         self._recorded, self._numbers, self._expected = recorded, numbers, expected
         self.fill = fill
-        self.anew = anew or bool(recorded or expected)
+        self.anew = bool(recorded or expected) if anew is None else anew
+        self.inside = False
+        self._level = _level()
         self.requests: list[Request] = []
         self.keys: list[Any] = []
 
@@ -66,6 +70,7 @@ class Replay:
         request = self._answered(wanted)
         self.requests.append(request)
         self.keys.append(key)
+        self.inside |= _level() != self._level
         return None if request.source is None else oriented(self._numbers[request.source], wanted.shape)
 
     def _answered(self, wanted: Draw) -> Request:
@@ -76,6 +81,11 @@ class Replay:
         if expected is not None and expected.draw == wanted and expected.source not in used:
             return expected
         return Request(wanted, match(wanted, self._recorded, used))
+
+
+def _level() -> Any:
+    """Which transformations are at work."""
+    return jax.extend.core.get_opaque_trace_state(convention="nnx")
 
 
 @contextmanager

@@ -35,6 +35,7 @@ class JaxProgram:
         self.model = model
         self.call = call
         self._requests: dict[tuple[bool, tuple[Draw, ...]], tuple[Request, ...]] = {}
+        self._inside: dict[tuple[bool, tuple[Draw, ...]], bool] = {}
         self._compiled: dict[tuple[str, bool, bool], Any] = {}
 
     @abstractmethod
@@ -60,6 +61,10 @@ class JaxProgram:
     def requests_of(self, train: bool, draws: tuple[Draw, ...]) -> tuple[Request, ...]:
         """See `Candidate.requests_of`."""
         return self._requests.get((train, draws), ())
+
+    def draws_inside(self, train: bool, draws: tuple[Draw, ...]) -> bool | None:
+        """See `Candidate.draws_inside`."""
+        return self._inside.get((train, draws))
 
     def caller(self, leaves: Leaves, *, train: bool) -> Callable[[tuple[Any, ...], Any], Any]:
         """A function of inputs and a key that may be called again and again, as a user would."""
@@ -129,14 +134,16 @@ class JaxProgram:
     ) -> tuple[Leaves, Leaves, Leaves]:
         """The model as a pure function: floating outputs, other outputs, buffers after the call."""
         key = jax.random.key(seed)
-        replay = Replay(draws, numbers, expected=self.requests_of(train, draws))
+        inside = self.draws_inside(train, draws)
+        replay = Replay(draws, numbers, expected=self.requests_of(train, draws), anew=inside)
         with replaying(replay):
             result, after = self.apply(leaves, inputs, train=train, key=key)
         requests = assigned(replay.requests, draws)
         if requests != tuple(replay.requests):
-            with replaying(Replay(draws, numbers, expected=requests)):
+            with replaying(Replay(draws, numbers, expected=requests, anew=inside)):
                 result, after = self.apply(leaves, inputs, train=train, key=key)
         self._requests[train, draws] = requests
+        self._inside[train, draws] = replay.inside
         outputs = {name: jnp.asarray(leaf) for name, leaf in structure.leaves(self.call.select(result))}
         smooth = {name: value for name, value in outputs.items() if is_smooth(value)}
         return smooth, {name: value for name, value in outputs.items() if name not in smooth}, after

@@ -47,22 +47,27 @@ class Drawn:
       draws: those of the reference.
       numbers: uniform numbers of each.
       expected: what the whole call asks for, and how it is answered, where that is known.
+      inside: whether the model draws inside of transformations, where that is known.
       before: what the model had asked for earlier in the same run.
     """
 
     draws: tuple[Draw, ...]
     numbers: Numbers
     expected: tuple[Request, ...] = ()
+    inside: bool | None = None
     before: tuple[Request, ...] = ()
 
     @classmethod
-    def of(cls, seed: int, draws: tuple[Draw, ...], expected: tuple[Request, ...] = ()) -> Drawn:
+    def of(
+        cls, seed: int, draws: tuple[Draw, ...], expected: tuple[Request, ...] = (), inside: bool | None = None
+    ) -> Drawn:
         """The beginning of an example."""
-        return cls(draws, tuple(uniforms(seed, index, draw.shape) for index, draw in enumerate(draws)), expected)
+        numbers = tuple(uniforms(seed, index, draw.shape) for index, draw in enumerate(draws))
+        return cls(draws, numbers, expected, inside)
 
     def replay(self) -> Replay:
         """Answers from here on."""
-        replay = Replay(self.draws, self.numbers, expected=self.expected)
+        replay = Replay(self.draws, self.numbers, expected=self.expected, anew=self.inside)
         replay.requests.extend(self.before)
         return replay
 

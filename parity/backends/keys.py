@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -12,8 +13,8 @@ from jax.core import Tracer
 
 from parity import structure
 from parity.backends.base import Candidate
-from parity.backends.jax_noise import Fill, Replay, replaying
-from parity.backends.jax_program import JaxProgram, isolated
+from parity.backends.jax_noise import Fill, Numbers, Replay, replaying
+from parity.backends.jax_program import JaxProgram, Leaves, isolated, quick_options
 from parity.formats import Precision
 from parity.noise import GRID, Draw
 from parity.record import Arrays
@@ -37,7 +38,7 @@ EXTREMES: tuple[Fill, ...] = (
 
 
 def keys_of_two_calls(
-    program: Candidate, state: Arrays, inputs: tuple[np.ndarray, ...], *, precision: Precision
+    program: Candidate, state: Arrays, inputs: tuple[np.ndarray, ...], *, precision: Precision, inside: bool = True
 ) -> tuple[Keys, Keys]:
     """The key of every draw of two successive calls in training mode; None for one inside a transformation.
 
@@ -48,13 +49,14 @@ def keys_of_two_calls(
       state: every weight and buffer, by path.
       inputs: positional arguments, in the candidate's layout.
       precision: of the run.
+      inside: whether the model may draw inside of transformations.
     """
     assert isinstance(program, JaxProgram)
     with isolated(precision):
         parameters, buffers, arguments, *_ = program.arguments(state, inputs, precision)
         leaves = jax.tree.map(jnp.asarray, {**parameters, **buffers})
         call = program.caller(leaves, train=True)
-        first, second = Replay((), (), anew=True), Replay((), (), anew=True)
+        first, second = Replay((), (), anew=inside), Replay((), (), anew=inside)
         for replay, seed in ((first, 0), (second, 1)):
             with replaying(replay):
                 call(jax.tree.map(jnp.asarray, arguments), jax.random.key(seed))
@@ -85,16 +87,20 @@ def idle_draws(
     """
     assert isinstance(program, JaxProgram)
     expected = program.requests_of(train, draws)
+
+    def called(leaves: Leaves, inputs: tuple[Any, ...], numbers: Numbers, extreme: Any) -> list[Any]:
+        def fill(shape: tuple[int, ...]) -> Any:
+            return jax.lax.switch(extreme, [functools.partial(filled, shape) for filled in EXTREMES])
+
+        with replaying(Replay(draws, numbers, fill, expected, anew=True)):
+            result, after = program.apply(leaves, inputs, train=train, key=jax.random.key(0))
+        return [*(jnp.asarray(leaf) for _, leaf in structure.leaves(result)), *after.values()]
+
     with isolated(precision):
         parameters, buffers, arguments, *_, numbers, _ = program.arguments(state, inputs, precision, draws=draws)
-        leaves, given = jax.tree.map(jnp.asarray, ({**parameters, **buffers}, arguments))
-
-        def called(fill: Fill) -> list[np.ndarray]:
-            with replaying(Replay(draws, numbers, fill, expected)):
-                result, after = program.apply(leaves, given, train=train, key=jax.random.key(0))
-            return [*(np.asarray(leaf) for _, leaf in structure.leaves(result)), *map(np.asarray, after.values())]
-
-        first, *others = (called(fill) for fill in EXTREMES)
+        given = {**parameters, **buffers}, arguments, numbers
+        compiled = jax.jit(called, compiler_options=quick_options())
+        first, *others = (jax.tree.map(np.asarray, compiled(*given, index)) for index in range(len(EXTREMES)))
     pairs = [pair for other in others for pair in zip(first, other, strict=True)]
     return all(np.array_equal(a, b, equal_nan=a.dtype.kind == "f") for a, b in pairs)
 

@@ -72,7 +72,8 @@ def trace_candidate(
       The trace.
     """
     assert isinstance(program, JaxProgram)
-    recorder = Recorder(precision, Drawn.of(seed, draws, program.requests_of(train, draws)))
+    expected, inside = program.requests_of(train, draws), program.draws_inside(train, draws)
+    recorder = Recorder(precision, Drawn.of(seed, draws, expected, inside))
     with isolated(precision), replaying(recorder.replay):
         leaves = {path: jnp.asarray(as_dtype(value, FORMATS[precision])) for path, value in state.items()}
         arguments = tuple(jnp.asarray(as_dtype(value, FORMATS[precision])) for value in inputs)

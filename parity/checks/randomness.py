@@ -110,7 +110,8 @@ def stale_keys(trial: Trial, requests: tuple[Request, ...]) -> list[Stale]:
     session = trial.session
     leaves, inputs = session.carried(trial.state), session.laid_out(trial.inputs)
     fresh = session.fresh_candidate(trial.inputs)  # its keys are its own, where the session's model may be a stand-in
-    first, second = keys_of_two_calls(fresh, leaves, inputs, precision=trial.precision)
+    inside = session.candidate.draws_inside(True, trial.reference("train").draws) is not False
+    first, second = keys_of_two_calls(fresh, leaves, inputs, precision=trial.precision, inside=inside)
     if not len(first) == len(second) == len(requests):
         return [Stale("the candidate draws another number of times when it is not compiled")]
     used = _used(trial, "train", trial.reference("train").draws, requests)
