@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from jax.extend import source_info_util
+from jax.extend.core import Literal
 
 from parity.audit import Audit, Narrowing, coarse, narrower
 from parity.backends.jax_program import JaxProgram, isolated
@@ -110,10 +111,24 @@ def _narrowed(equation: Any, formats: set[str], precision: Precision) -> str | N
     return narrow if source.startswith(("float", "bfloat")) and not narrower(source, precision) else None
 
 
-def _equations(jaxpr: Any, around: tuple[Any, ...] = ()) -> Iterator[tuple[Any, tuple[Any, ...]]]:
-    """All equations, those inside loops, branches and calls included, with the places of each and of what is around."""
+def _equations(
+    jaxpr: Any, around: tuple[Any, ...] = (), moving: Set[Any] | None = None, felt: Set[Any] | None = None
+) -> Iterator[tuple[Any, tuple[Any, ...]]]:
+    """All equations, those inside loops, branches and calls included, with the places of each and of what is around.
+
+    Left out is what follows from no argument and is made an integer before it is used, such as the places from which
+    an image is resized: they are as exact as their integers.
+
+    Args:
+      jaxpr: the program.
+      around: places of what it is part of.
+      moving: its arguments that follow from those of the whole; None for all.
+      felt: its results that are used; None for all.
+    """
+    moving = _following(jaxpr, moving)
+    felt = _felt(jaxpr, moving, felt)
     for equation in jaxpr.eqns:
-        if equation.params.get("name") in RANDOM:
+        if equation.params.get("name") in RANDOM or not (moving | felt) & set(equation.outvars):
             continue
         sources = equation.source_info, *around
         yield equation, sources
@@ -121,4 +136,34 @@ def _equations(jaxpr: Any, around: tuple[Any, ...] = ()) -> Iterator[tuple[Any, 
             for part in value if isinstance(value, tuple | list) else (value,):
                 inner = getattr(part, "jaxpr", part)
                 if hasattr(inner, "eqns"):
-                    yield from _equations(inner, sources)
+                    yield from _equations(inner, sources, *_handed_on(equation, inner, moving, felt))
+
+
+def _following(jaxpr: Any, moving: Set[Any] | None) -> set[Any]:
+    """Variables that follow from arguments."""
+    found = set(jaxpr.invars if moving is None else moving)
+    for equation in jaxpr.eqns:
+        if any(not isinstance(v, Literal) and v in found for v in equation.invars):
+            found.update(equation.outvars)
+    return found
+
+
+def _felt(jaxpr: Any, moving: Set[Any], felt: Set[Any] | None) -> set[Any]:
+    """Variables that results follow from, but for what is made an integer and follows from no argument."""
+    found = {v for v in jaxpr.outvars if not isinstance(v, Literal)} if felt is None else set(felt)
+    for equation in reversed(jaxpr.eqns):
+        whole = equation.primitive.name == "convert_element_type" and equation.outvars[0].aval.dtype.kind in "iu"
+        if found & set(equation.outvars) and not (whole and equation.outvars[0] not in moving):
+            found.update(v for v in equation.invars if not isinstance(v, Literal))
+    return found
+
+
+def _handed_on(equation: Any, inner: Any, moving: Set[Any], felt: Set[Any]) -> tuple[Set[Any] | None, Set[Any] | None]:
+    """Moving arguments and felt results of a call's own program; None where they do not correspond in number."""
+    if len(inner.invars) != len(equation.invars) or len(inner.outvars) != len(equation.outvars):
+        return None, None
+    given = zip(inner.invars, equation.invars, strict=True)
+    made = zip(inner.outvars, equation.outvars, strict=True)
+    return {own for own, v in given if not isinstance(v, Literal) and v in moving}, {
+        own for own, v in made if not isinstance(own, Literal) and v in felt
+    }

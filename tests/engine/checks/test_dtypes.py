@@ -38,14 +38,21 @@ def test_a_hidden_float32_is_named_with_its_line() -> None:
 
 
 def test_what_a_library_computes_in_float32_has_the_line_that_calls_it() -> None:
+    table = result("dtypes", tried(Net(), Port(lambda x: jnp.tanh(x) * jnp.linspace(0.1, 1, 7, dtype=jnp.float32))))
+    assert not table.ok
+    assert "test_dtypes.py:" in table.worst
+
+
+def test_places_that_a_library_finds_in_float32_are_as_exact_as_their_integers() -> None:
     class Twice(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x.repeat_interleave(2, -1)
 
-    found = result(
-        "dtypes", tried(Twice(), lambda x: jax.image.resize(x, (x.shape[0], 2 * x.shape[1]), "nearest"), carry=None)
-    )
-    assert "test_dtypes.py:" in found.worst
+    def resized(x: jax.Array) -> jax.Array:
+        return jax.image.resize(x, (x.shape[0], 2 * x.shape[1]), "nearest")
+
+    assert result("dtypes", tried(Twice(), resized, carry=None)).ok
+    assert not result("dtypes", tried(Twice(), lambda x: resized(x.astype(jnp.float32)), carry=None)).ok
 
 
 def test_what_a_hidden_float32_explains_is_no_bug() -> None:
