@@ -149,7 +149,7 @@ def _explored(pair: Pair, candidate: str, precision: Precision, budget: Budget, 
     except Stop as stop:
         survey.require_layout()
         example = f"{stop.case}, {stop.trial.example.profile} values, seed {stop.trial.example.seed}"
-        report = Report(pair.name, "", precision, stop.found.results, example=example)
+        report = Report(pair.name, "", precision, stop.found.results, example=example, notes=told(stop.found.notes))
         return conclude(stop.trial, report) if diagnose else report
     except StructureMismatch as mismatch:
         return Report(pair.name, "", precision, (Result.broken("forward", str(mismatch)),))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from parity._errors import ParityError, ReferenceRefuses, StructureMismatch
 from parity.checks import Check, named
+from parity.checks.randomness import unshared
 from parity.explore import Case
 from parity.fitting import Fit
 from parity.formats import Precision
@@ -58,7 +59,7 @@ def examine(trial: Trial, checks: Sequence[Check], overrides: tuple[Override, ..
     for check in able:
         judgements, remarks, problem = _found(check, trial, overrides)
         worst.append(Worst.of(check.name, judgements) if problem is None else Worst.broken(check.name, problem))
-        notes += [*remarks, *_formats(trial, judgements)]
+        notes += [*remarks, *_formats(trial, judgements), *_draws(trial, judgements)]
         needed += [j.bound.override for j in judgements if j.bound.override is not None and j.needed_override]
     return Examination(tuple(worst), tuple(notes), tuple(dict.fromkeys(needed)))
 
@@ -75,6 +76,16 @@ def _formats(trial: Trial, judgements: Sequence[Judgement]) -> Iterator[Note]:
             yield Note(
                 f"precision mode: the {side} leaves the float64 run, {first}{more}; the check `dtypes` fails that"
             )
+
+
+def _draws(trial: Trial, judgements: Sequence[Judgement]) -> Iterator[Note]:
+    """What of a failure may come of draws whose numbers the sides cannot share."""
+    failing = {judgement.mode for judgement in judgements if not judgement.ok}
+    modes: list[Mode] = [mode for mode in trial.session.modes if mode in failing]
+    for mode in modes:
+        drawn = trial.reference(mode).draws
+        for problem in unshared(drawn, trial.session.candidate.requests_of(mode == "train", drawn))[:1]:
+            yield Note(f"randomness, {mode} mode: {problem}: what follows from these numbers differs in any case")
 
 
 def _found(

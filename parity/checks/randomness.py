@@ -80,10 +80,14 @@ def _used(trial: Trial, mode: Mode, drawn: tuple[Draw, ...], requests: tuple[Req
 
 def _unmatched(drawn: tuple[Draw, ...], requests: tuple[Request, ...]) -> list[str]:
     """Draws of one side only, and rates or sizes that differ."""
-    problems = [f"only the candidate draws {r.draw}" for r in requests if r.source is None]
+    return [f"only the candidate draws {r.draw}" for r in requests if r.source is None] + unshared(drawn, requests)
+
+
+def unshared(drawn: tuple[Draw, ...], requests: tuple[Request, ...]) -> list[str]:
+    """Draws of the reference that the candidate makes of another size or rate, or not at all."""
     taken = {request.source for request in requests}
     missing = [draw for i, draw in enumerate(drawn) if i not in taken and draw.kind != OTHER]
-    problems += [f"the candidate does not draw {draw}" for draw in missing]
+    problems = [f"the candidate does not draw {draw}" for draw in missing]
     for request in requests:
         if request.source is not None and not _alike(drawn[request.source], request.draw):
             problems.append(f"the candidate draws {request.draw} where the reference has {drawn[request.source]}")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from parity import Pair, check, real
-from tests.engine.checks.ports import Dropping, DroppingPort, Port, examined, inputs, result, tried
+from tests.engine.checks.ports import Dropping, DroppingPort, Net, Port, examined, inputs, result, tried
 
 
 def test_right_port_passes_with_dropout_active() -> None:
@@ -23,6 +23,17 @@ def test_right_port_passes_with_dropout_active() -> None:
         found = result(name, trial)
         assert found.ok, found
         assert found.leaves > 0
+
+
+def test_a_failure_says_where_the_numbers_of_a_draw_cannot_be_shared() -> None:
+    trial = tried(Dropping(), DroppingPort(shape=(0,)), modes=("train",))  # one mask for all rows
+    found = examined("forward", trial)
+    assert not found.ok
+    (note,) = (note.text for note in found.notes if note.text.startswith("randomness"))
+    assert "train mode: the candidate draws bernoulli with p = 0.8 of shape [1, 7] where the reference has" in note
+    assert not any(
+        note.text.startswith("randomness") for note in examined("forward", tried(Net(), Port(jnp.sin))).notes
+    )
 
 
 class CompiledPort(DroppingPort):
