@@ -8,8 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from jax.extend import source_info_util
-from jax.extend.core import Literal
+from jax.extend import core, source_info_util
 
 from parity.audit import Audit, Narrowing, coarse, narrower
 from parity.backends.jax_program import JaxProgram, isolated
@@ -143,18 +142,18 @@ def _following(jaxpr: Any, moving: Set[Any] | None) -> set[Any]:
     """Variables that follow from arguments."""
     found = set(jaxpr.invars if moving is None else moving)
     for equation in jaxpr.eqns:
-        if any(not isinstance(v, Literal) and v in found for v in equation.invars):
+        if any(not isinstance(v, core.Literal) and v in found for v in equation.invars):
             found.update(equation.outvars)
     return found
 
 
 def _felt(jaxpr: Any, moving: Set[Any], felt: Set[Any] | None) -> set[Any]:
     """Variables that results follow from, but for what is made an integer and follows from no argument."""
-    found = {v for v in jaxpr.outvars if not isinstance(v, Literal)} if felt is None else set(felt)
+    found = {v for v in jaxpr.outvars if not isinstance(v, core.Literal)} if felt is None else set(felt)
     for equation in reversed(jaxpr.eqns):
         whole = equation.primitive.name == "convert_element_type" and equation.outvars[0].aval.dtype.kind in "iu"
         if found & set(equation.outvars) and not (whole and equation.outvars[0] not in moving):
-            found.update(v for v in equation.invars if not isinstance(v, Literal))
+            found.update(v for v in equation.invars if not isinstance(v, core.Literal))
     return found
 
 
@@ -164,6 +163,6 @@ def _handed_on(equation: Any, inner: Any, moving: Set[Any], felt: Set[Any]) -> t
         return None, None
     given = zip(inner.invars, equation.invars, strict=True)
     made = zip(inner.outvars, equation.outvars, strict=True)
-    return {own for own, v in given if not isinstance(v, Literal) and v in moving}, {
-        own for own, v in made if not isinstance(own, Literal) and v in felt
+    return {own for own, v in given if not isinstance(v, core.Literal) and v in moving}, {
+        own for own, v in made if not isinstance(own, core.Literal) and v in felt
     }
