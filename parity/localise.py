@@ -163,7 +163,7 @@ def _backward(traced: Traced, check: str) -> Located:
 
     def compared(twin: Twin) -> tuple[Arrays, Arrays, float]:
         order = twin.reference.order
-        if twin.fit == "misfit":  # a cotangent of another size cannot be handed to it
+        if twin.fit == "misfit" or twin.candidate.differentiated:  # no cotangent, or not all of it, can be handed to it
             return {}, {}, 0.0
         if order not in found:
             expected, observed = _gradients(traced, twin)

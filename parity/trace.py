@@ -44,6 +44,8 @@ class ModuleCall:
       rerun: runs it alone.
       input_cotangents: of the loss by the inputs, through this call alone; empty where not traced.
       output_cotangents: of the loss by the outputs.
+      differentiated: the model itself takes a derivative through it, so that its inputs' cotangents come from more than
+        those of its outputs.
     """
 
     name: str
@@ -57,6 +59,7 @@ class ModuleCall:
     rerun: Rerun
     input_cotangents: Arrays = field(default_factory=nothing)
     output_cotangents: Arrays = field(default_factory=nothing)
+    differentiated: bool = False
 
     def __str__(self) -> str:
         return f"{self.name or self.kind}{f' (call {self.nth + 1})' if self.nth else ''}"

@@ -139,6 +139,7 @@ class _Open:
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     before: tuple[Request, ...]
+    differentiated: bool
     outputs: Arrays = field(default_factory=dict[str, np.ndarray])
 
 
@@ -181,12 +182,12 @@ class Recorder:
         """
         nested = bool(self._stack) and self._stack[-1].name == name  # a class that calls its parent's `__call__`
         known = _valued(args, "input"), _valued(kwargs, "input")
-        if nested or any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(known)):
+        if nested or _traced(known):
             return call(*args, **kwargs)
         parent = self._stack[-1].order if self._stack else None
         kind = getattr(module, "__name__", None) or type(module).__name__
         place = (name, kind, self._counts[name], len(self._calls), parent)
-        opened = _Open(*place, module, alone, *known, tuple(self.replay.requests))
+        opened = _Open(*place, module, alone, *known, tuple(self.replay.requests), _traced((args, kwargs)))
         self._counts[name] += 1
         self._calls.append(opened)
         self._stack.append(opened)
@@ -207,6 +208,7 @@ class Recorder:
                     outputs=c.outputs,
                     module=c.module,
                     rerun=JaxRun(c.alone, c.args, c.kwargs, self._precision, replace(self._drawn, before=c.before)),
+                    differentiated=c.differentiated,
                 )
                 for c in self._calls
             )
@@ -233,6 +235,11 @@ def split(leaves: Mapping[str, Any], parameters: frozenset[str]) -> tuple[Leaves
         {path: value for path, value in leaves.items() if path in parameters},
         {path: value for path, value in leaves.items() if path not in parameters},
     )
+
+
+def _traced(tree: Any) -> bool:
+    """Whether a transformation is at work on some leaf."""
+    return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(tree))
 
 
 def _valued(tree: Any, name: str) -> Any:

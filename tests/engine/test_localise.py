@@ -126,3 +126,16 @@ def test_a_module_inside_a_gradient_is_located() -> None:
     report = parity.compare(Slope(), SlopePort(), np.random.default_rng(0).normal(size=(4, 5)))
     assert report.divergence is not None
     assert (report.divergence.candidate, report.causes[0].id) == ("critic", "bias-dropped")
+
+
+class StoppedSlopePort(SlopePort):
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return x + jax.lax.stop_gradient(super().__call__(x) - x)
+
+
+def test_a_right_module_inside_a_gradient_is_not_blamed_for_its_derivatives() -> None:
+    candidate = StoppedSlopePort()
+    candidate.critic = nnx.Linear(5, 3, rngs=nnx.Rngs(0))
+    report = parity.compare(Slope(), candidate, np.random.default_rng(0).normal(size=(4, 5)))
+    assert report.divergence is not None
+    assert (report.divergence.check, report.divergence.candidate) == ("input_grad", "")
