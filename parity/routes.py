@@ -62,8 +62,8 @@ def _runs(trial: Trial, result: Result, mode: Mode) -> Iterator[tuple[Trial, str
         yield trial.session.trial(example, trial.precision), "forward"
         yield from ((call, "forward") for call in trial.successive(mode, CALLS)[1:])
     elif result.check == "dtypes":
-        yield trial.in_float64(), "forward"
-        yield replace(trial, precision="bfloat16", given=(trial.state, trial.inputs), found={}), "forward"
+        yield trial.at("float64"), "forward"
+        yield trial.at("bfloat16"), "forward"
     elif result.check in ("randomness", "transforms", "trajectory"):
         yield from ((trial, check) for check in ("forward", "input_grad", "param_grad", "buffers"))
 

@@ -189,9 +189,10 @@ class Trial:
             self, example=example, given=(self.state, inputs), quiet=self.quiet or profile is not None, found={}
         )
 
-    def in_float64(self) -> Trial:
-        """The same rounded numbers in float64 on both sides."""
-        return replace(self, precision="float64", given=(self.state, self.inputs), found={})
+    def at(self, precision: Precision) -> Trial:
+        """The same rounded numbers in another format on both sides."""
+        given = self.state, self.inputs
+        return self._once(("at", precision), lambda: replace(self, precision=precision, given=given, found={}))
 
     def moved(self, size: float, *, off_zero: bool, seed: int = 0) -> Trial:
         """The same example with every floating input and weight a little elsewhere.
@@ -202,17 +203,24 @@ class Trial:
             and kinks are left; arrays that are nowhere negative stay so.
           seed: of the displacement.
         """
-        rng = np.random.default_rng([self.example.seed, 3, seed])
-        state = {name: _moved(value, size, off_zero, rng) for name, value in self.state.items()}
-        inputs = tuple(_moved(value, size, off_zero, rng) for value in self.inputs)
-        return replace(self, given=(state, inputs), leaves=self._moved_leaves(state), found={})
+
+        def made() -> Trial:
+            rng = np.random.default_rng([self.example.seed, 3, seed])
+            state = {name: _moved(value, size, off_zero, rng) for name, value in self.state.items()}
+            inputs = tuple(_moved(value, size, off_zero, rng) for value in self.inputs)
+            return replace(self, given=(state, inputs), leaves=self._moved_leaves(state), found={})
+
+        return self._once(("moved", size, off_zero, seed), made)
 
     def shaken(self, mode: Mode, seed: int) -> Record:
         """The reference's float64 run with a rounding more at every operation, see `Roundings`."""
         from parity.backends.torch_roundings import Roundings
 
-        with Roundings(seed):
-            return replace(self, found={}).oracle(mode)
+        def run() -> Record:
+            with Roundings(seed):
+                return replace(self, found={}).oracle(mode)
+
+        return self._once(("shaken", mode, seed), run)
 
     def _moved_leaves(self, state: Arrays) -> Arrays | None:
         """The candidate's own leaves, as far from those carried over as they were."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import get_args
 
 import numpy as np
 
 from parity._errors import ReferenceRefuses, StructureMismatch
-from parity.comparison import Comparison, compare_all
+from parity.comparison import Comparison, compare_all, scale_of
 from parity.formats import UNIT_ROUNDOFF, Precision
 from parity.judgement import Verdict, overflowing
 from parity.pair import Mode
@@ -86,13 +85,13 @@ def sensitivity(trial: Trial, mode: Mode, select: Select, name: str) -> float:
     others, which are larger where large terms cancel, are in float64 how far it moves with one rounding more at every
     operation, and its error in float32, scaled: that one sees inside an operator, where the roundings do not reach.
     """
-    moved = trial.moved(NUDGE * UNIT_ROUNDOFF[trial.precision], off_zero=False).in_float64()
+    moved = trial.moved(NUDGE * UNIT_ROUNDOFF[trial.precision], off_zero=False).at("float64")
     try:
         truth = select(trial.oracle(mode))
         found = [error_of(truth, select(moved.oracle(mode)), name)]
         if trial.precision == "float64":
             found += [error_of(truth, select(trial.shaken(mode, seed)), name) for seed in range(SHAKES)]
-            short = replace(trial, precision="float32", given=(trial.state, trial.inputs), found={})
+            short = trial.at("float32")
             scale = UNIT_ROUNDOFF["float64"] / UNIT_ROUNDOFF["float32"]
             found.append(scale * error_of(select(short.oracle(mode)), select(short.reference(mode)), name))
     except ReferenceRefuses:
@@ -117,12 +116,14 @@ def _both_lost(trial: Trial, mode: Mode, select: Select, name: str) -> bool:
 
 def error_of(truth: Arrays, got: Arrays, name: str) -> float:
     """The relative error of one leaf, inf where it cannot be compared."""
-    return next((c.error for c in compare_all(truth, got, "float64") if c.name == name), np.inf)
+    siblings = {name: max(map(scale_of, truth.values()), default=0.0)}
+    one, other = ({name: side[name]} if name in side else {} for side in (truth, got))
+    return next((c.error for c in compare_all(one, other, "float64", siblings, measure=False)), np.inf)
 
 
 def _right_in_float64(trial: Trial, mode: Mode, select: Select, name: str) -> bool:
     """Whether the same numbers agree in float64, to far more digits than the format has."""
-    wide = trial.in_float64()
+    wide = trial.at("float64")
     try:
         error = error_of(select(wide.oracle(mode)), select(wide.candidate(mode)), name)
     except (ReferenceRefuses, StructureMismatch):

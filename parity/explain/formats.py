@@ -33,7 +33,7 @@ def formats(trial: Trial, result: Result) -> tuple[Divergence, tuple[Cause, ...]
     modules = trial.audits(mode, "bfloat16")[0].widening.get(family, ())
     if not modules:
         return None
-    root = trace(trial.in_float64(), mode, "float64").root
+    root = trace(trial.at("float64"), mode, "float64").root
     twin = next((twin for twin in root.all() if twin.reference.name == modules[0]), root)
     name = twin.reference.name
     cause = Cause(CAUSES.get(family, "autocast-region"), name or twin.reference.kind, result.worst, 1.0)
