@@ -71,7 +71,7 @@ def _formats(trial: Trial, judgements: Sequence[Judgement]) -> Iterator[Note]:
     for mode in modes:
         sides = zip(("reference", "candidate"), trial.audits(mode), strict=True)
         for side, narrowings in ((side, audit.narrowings) for side, audit in sides if audit.narrowings):
-            first = next((found for found in narrowings if found.where), narrowings[0])
+            first = min(narrowings, key=lambda found: (not found.where, found.operation != "conversion"))
             more = f", and at {len(narrowings) - 1} more places" if narrowings[1:] else ""
             yield Note(
                 f"precision mode: the {side} leaves the float64 run, {first}{more}; the check `dtypes` fails that"
