@@ -8,9 +8,10 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from jax.extend import core, source_info_util
+from jax.extend import source_info_util
 
 from parity.audit import Audit, Narrowing, coarse, narrower
+from parity.backends.jax_dataflow import following, leading, variables
 from parity.backends.jax_program import JaxProgram, isolated
 from parity.formats import Precision
 from parity.noise import Draw
@@ -124,10 +125,16 @@ def _equations(
       moving: its arguments that follow from those of the whole; None for all.
       felt: its results that are used; None for all.
     """
-    moving = _following(jaxpr, moving)
-    felt = _felt(jaxpr, moving, felt)
+    moves = following(jaxpr, set(jaxpr.invars) if moving is None else moving)
+
+    def inexact(equation: Any) -> bool:
+        to, made = equation.primitive.name, equation.outvars[0]
+        return to != "convert_element_type" or made.aval.dtype.kind not in "iu" or made in moves
+
+    feels = leading(jaxpr, variables(jaxpr.outvars) if felt is None else felt, inexact)
+    counted = moves | feels
     for equation in jaxpr.eqns:
-        if equation.params.get("name") in RANDOM or not (moving | felt) & set(equation.outvars):
+        if equation.params.get("name") in RANDOM or not counted & set(equation.outvars):
             continue
         sources = equation.source_info, *around
         yield equation, sources
@@ -135,26 +142,7 @@ def _equations(
             for part in value if isinstance(value, tuple | list) else (value,):
                 inner = getattr(part, "jaxpr", part)
                 if hasattr(inner, "eqns"):
-                    yield from _equations(inner, sources, *_handed_on(equation, inner, moving, felt))
-
-
-def _following(jaxpr: Any, moving: Set[Any] | None) -> set[Any]:
-    """Variables that follow from arguments."""
-    found = set(jaxpr.invars if moving is None else moving)
-    for equation in jaxpr.eqns:
-        if any(not isinstance(v, core.Literal) and v in found for v in equation.invars):
-            found.update(equation.outvars)
-    return found
-
-
-def _felt(jaxpr: Any, moving: Set[Any], felt: Set[Any] | None) -> set[Any]:
-    """Variables that results follow from, but for what is made an integer and follows from no argument."""
-    found = {v for v in jaxpr.outvars if not isinstance(v, core.Literal)} if felt is None else set(felt)
-    for equation in reversed(jaxpr.eqns):
-        whole = equation.primitive.name == "convert_element_type" and equation.outvars[0].aval.dtype.kind in "iu"
-        if found & set(equation.outvars) and not (whole and equation.outvars[0] not in moving):
-            found.update(v for v in equation.invars if not isinstance(v, core.Literal))
-    return found
+                    yield from _equations(inner, sources, *_handed_on(equation, inner, moves, feels))
 
 
 def _handed_on(equation: Any, inner: Any, moving: Set[Any], felt: Set[Any]) -> tuple[Set[Any] | None, Set[Any] | None]:
@@ -163,6 +151,5 @@ def _handed_on(equation: Any, inner: Any, moving: Set[Any], felt: Set[Any]) -> t
         return None, None
     given = zip(inner.invars, equation.invars, strict=True)
     made = zip(inner.outvars, equation.outvars, strict=True)
-    return {own for own, v in given if not isinstance(v, core.Literal) and v in moving}, {
-        own for own, v in made if not isinstance(own, core.Literal) and v in felt
-    }
+    moved = {own for own, outer in given if variables([outer]) & moving}
+    return moved, variables(own for own, outer in made if outer in felt)

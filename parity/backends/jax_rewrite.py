@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
+from parity.backends.jax_dataflow import following, leading, variables
 from parity.backends.jax_noise import replaying
 from parity.backends.jax_program import Leaves, as_dtype, isolated
 from parity.backends.jax_trace import JaxRun
@@ -96,25 +97,20 @@ def narrow_values(run: JaxRun, inputs: Arrays) -> frozenset[tuple[str, str]]:
 
 def _note(jaxpr: Any, moving: set[Any], found: set[tuple[str, str]]) -> None:
     """Narrow variables of a jaxpr that its results follow from, and of which `moving` follow from arguments."""
-    needed = {v for v in jaxpr.outvars if not isinstance(v, core.Literal)}
-    alive: list[Any] = []
-    for equation in reversed(jaxpr.eqns):
-        if needed & set(equation.outvars):
-            alive.insert(0, equation)
-            needed |= {v for v in equation.invars if not isinstance(v, core.Literal)}
+    needed, moves = leading(jaxpr, variables(jaxpr.outvars)), following(jaxpr, moving)
     for variable in jaxpr.constvars:
         if variable in needed:
-            _note_one(variable, variable in moving, found)
-    for equation in alive:
-        moved = any(not isinstance(v, core.Literal) and v in moving for v in equation.invars)
+            _note_one(variable, variable in moves, found)
+    for equation in jaxpr.eqns:
+        if not needed & set(equation.outvars):
+            continue
         inner = next((equation.params[key] for key in INNER if key in equation.params), None)
         body = getattr(inner, "jaxpr", inner)
         if body is not None and len(body.invars) == len(equation.invars):
             pairs = zip(body.invars, equation.invars, strict=True)
-            _note(body, {a for a, b in pairs if not isinstance(b, core.Literal) and b in moving}, found)
+            _note(body, {own for own, outer in pairs if variables([outer]) & moves}, found)
         for variable in equation.outvars:
-            moving |= {variable} if moved else set()
-            _note_one(variable, moved, found)
+            _note_one(variable, variable in moves, found)
 
 
 def _note_one(variable: Any, moved: bool, found: set[tuple[str, str]]) -> None:
