@@ -202,14 +202,15 @@ def _buffers(traced: Traced, check: str) -> Located:
 
     twin = _deepest(traced.root, owned, lambda t: 0.0)
     filled = {**record, **_refilled(traced, twin)}
+    still = wrong(filled)
     # What the module keeps right is evidence too: a cause must leave it as it is.
-    paths = list(truth) if owned(twin) else wrong(filled)
+    paths = list(truth) if owned(twin) else still
     own = f"{twin.reference.name}." if owned(twin) else ""
     held, seen = ({n: v for n, v in named(side, paths).items() if n.startswith(own)} for side in (truth, filled))
     error = worst(held, seen, traced.precision)
     divergence = Divergence(check, twin.reference.name, twin.candidate.name, bool(differing), error)
     owner = _found(traced, divergence, twin, held, seen, ())
-    if not differing or any(name.startswith(own) for name in named(truth, wrong(filled))):
+    if not differing or any(name.startswith(own) for name in named(truth, still)):
         return owner
     made = _forward(traced, "forward")  # the module fills its buffers rightly from the reference's own input
     return made if made.divergence.introduced else owner

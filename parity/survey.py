@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from parity._errors import ParityError, ReferenceRefuses, StructureMismatch
@@ -66,9 +66,7 @@ def examine(trial: Trial, checks: Sequence[Check], overrides: tuple[Override, ..
 
 def _formats(trial: Trial, judgements: Sequence[Judgement]) -> Iterator[Note]:
     """Where a narrower format was found that a judgement let pass."""
-    passed = {j.mode for j in judgements if j.ok and j.verdict == "precision mode"}
-    modes: list[Mode] = [mode for mode in trial.session.modes if mode in passed]
-    for mode in modes:
+    for mode in _modes(trial, (j for j in judgements if j.ok and j.verdict == "precision mode")):
         sides = zip(("reference", "candidate"), trial.audits(mode), strict=True)
         for side, narrowings in ((side, audit.narrowings) for side, audit in sides if audit.narrowings):
             first = min(narrowings, key=lambda found: (not found.where, found.operation != "conversion"))
@@ -78,11 +76,15 @@ def _formats(trial: Trial, judgements: Sequence[Judgement]) -> Iterator[Note]:
             )
 
 
+def _modes(trial: Trial, judgements: Iterable[Judgement]) -> list[Mode]:
+    """Modes of some judgements, in the order in which they run."""
+    judged = {judgement.mode for judgement in judgements}
+    return [mode for mode in trial.session.modes if mode in judged]
+
+
 def _draws(trial: Trial, judgements: Sequence[Judgement]) -> Iterator[Note]:
     """What of a failure may come of draws whose numbers the sides cannot share."""
-    failing = {judgement.mode for judgement in judgements if not judgement.ok}
-    modes: list[Mode] = [mode for mode in trial.session.modes if mode in failing]
-    for mode in modes:
+    for mode in _modes(trial, (j for j in judgements if not j.ok)):
         drawn = trial.reference(mode).draws
         for problem in unshared(drawn, trial.session.candidate.requests_of(mode == "train", drawn))[:1]:
             yield Note(f"randomness, {mode} mode: {problem}: what follows from these numbers differs in any case")
