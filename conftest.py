@@ -1,4 +1,4 @@
-"""What every test shares: Hypothesis profiles, threads, the compilation cache, a process left as found.
+"""What every test shares: Hypothesis profiles, threads, the compilation cache, torch's seed, a process left as found.
 
 The options, markers and tests of pairs come from the installed plugin, `parity.pytest_plugin`, as for users.
 """
@@ -37,6 +37,14 @@ settings.register_profile("default", deadline=None, print_blob=True)
 settings.register_profile("ci", parent=settings.get_profile("default"), derandomize=True, database=None)
 settings.register_profile("explore", parent=settings.get_profile("default"), max_examples=1000)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+@pytest.fixture(autouse=True)
+def _same_first_weights() -> None:
+    """Seed the generator from which torch draws a module's first weights, so that no test hangs on those before it."""
+    import torch  # once the threads are set
+
+    torch.manual_seed(0)
 
 
 @pytest.fixture(autouse=True)
