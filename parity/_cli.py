@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from json import dumps
 from pathlib import Path
 from typing import Annotated, Any
@@ -137,8 +138,10 @@ def _require(value: str, among: tuple[str, ...], option: str) -> None:
 
 def main() -> None:
     """Runs the command; expected errors go to stderr and exit with 2."""
-    try:
-        app()
-    except ParityError as error:
-        typer.echo(f"parity: {error}", err=True)
-        sys.exit(2)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("once", category=UserWarning, append=True)  # models warn at each of their many runs
+        try:
+            app()
+        except ParityError as error:
+            typer.echo(f"parity: {error}", err=True)
+            sys.exit(2)

@@ -78,8 +78,7 @@ class Trials:
     def answer(self, suspect: Suspect) -> Mapping[str, np.ndarray]:
         """What the reference does under a mistake; nothing where it cannot be made."""
         self.runs += 1
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what torch has to say of a mistake that nobody made is not for the user
+        with warnings.catch_warnings(action="ignore"):  # what torch says of a mistake that nobody made is not for users
             try:
                 found = self.scene.under(suspect)
             except REFUSED as refusal:

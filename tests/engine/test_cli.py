@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -156,6 +157,21 @@ def test_a_file_that_cannot_be_written_after_all_is_no_divergence(
     code, _, err = call(monkeypatch, capsys, "check", RIGHT, "--examples", "1", "--json", str(path))
     assert (code, err) == (2, f"parity: {path}: cannot be written: No space left on device\n")
     assert {there.name: there.read_bytes() for there in tmp_path.iterdir()} == {"found.json": b""}
+
+
+def test_what_a_model_warns_of_is_told_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def forward(linear: torch.nn.Linear, x: torch.Tensor) -> torch.Tensor:
+        warnings.warn("linear layers are old", UserWarning, stacklevel=2)
+        return torch.nn.functional.linear(x, linear.weight, linear.bias)
+
+    monkeypatch.setattr(torch.nn.Linear, "forward", forward)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.resetwarnings()
+        code, _, _ = call(monkeypatch, capsys, "check", RIGHT, "--examples", "3")
+    assert code == 0
+    assert [str(warning.message) for warning in told].count("linear layers are old") == 1
 
 
 def test_pairs_of_a_module_on_top_have_faults_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
