@@ -15,9 +15,9 @@ from parity._errors import StructureMismatch, UsageError
 from parity.backends import Call, candidate_program, reference_program
 from parity.backends.construction import constructed
 from parity.draws import drawing
-from parity.fitting import forgotten, idle_in_call, usual
+from parity.fitting import idle_in_call
 from parity.formats import Precision
-from parity.layout import Layouts
+from parity.layout import Layouts, forgotten, usual
 from parity.pair import Pair
 from parity.record import Example
 from parity.session import Session
@@ -140,7 +140,7 @@ def explore(
             sessions[case.key] = open_session(pair, candidate, case, example, seed=budget.seed)
         session = sessions[case.key]
         if session is not None:
-            visit(case, session.trial(example, precision))
+            visit(case, Trial(session, example, precision))
 
     drawing(
         run,

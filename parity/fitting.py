@@ -1,27 +1,21 @@
-"""A layout that applies to nothing, or that was forgotten: mistakes in a claim that look like the candidate's."""
+"""A layout that applies to nothing: a mistake in a claim that looks like the candidate's."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from parity._errors import ReferenceRefuses, UsageError
 from parity.backends import Call, Reference, reference_program
 from parity.layout import Layouts
-
-if TYPE_CHECKING:
-    from parity.trial import Trial
+from parity.trial import Trial
 
 Leaf = tuple[str, tuple[int, ...]]
 """Name and shape of an input or output."""
-
-CHANNELS_LAST: Mapping[str, str] = MappingProxyType({"1d": "NCL->NLC", "2d": "NCHW->NHWC", "3d": "NCDHW->NDHWC"})
-"""The usual layout of a candidate, by the end of the name of torch's convolution."""
 
 
 class Fit:
@@ -75,21 +69,6 @@ def idle_parts(layouts: Layouts, leaves: Iterable[Leaf]) -> dict[str, str]:
             f"layout {everywhere.text!r}: it has {everywhere.rank} axes, and no input or output has; there are {there}"
         )
     return lines
-
-
-def usual(reference: Any, layouts: Layouts) -> str | None:
-    """The layout of a candidate with channels last; None where one is said, or no torch convolution speaks for it."""
-    if layouts.everywhere is not None or layouts.named:
-        return None
-    kinds = (kind.__name__ for module in reference.modules() for kind in type(module).__mro__)
-    ranks = (name[-2:] for name in kinds if name.startswith("Conv"))
-    return next((CHANNELS_LAST[rank] for rank in ranks if rank in CHANNELS_LAST), None)
-
-
-def forgotten(reference: Any, layouts: Layouts) -> str:
-    """What to try where a candidate refuses inputs as they are; empty where nothing speaks for it."""
-    text = usual(reference, layouts)
-    return f"; if the candidate has channels last, say layout={text!r}" if text else ""
 
 
 def idle_in_call(reference: Reference, layouts: Layouts, inputs: tuple[np.ndarray, ...]) -> dict[str, str]:

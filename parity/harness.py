@@ -83,7 +83,7 @@ def compare(
         call=Call(method, output),
         name=name or type(reference).__name__,
     )
-    trial = session.trial(Example(arrays), precision)
+    trial = Trial(session, Example(arrays), precision)
     try:
         found = examine(trial, chosen, ())
     except ReferenceRefuses as refusal:

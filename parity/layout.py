@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
 from parity._errors import UsageError
+
+CHANNELS_LAST: Mapping[str, str] = MappingProxyType({"1d": "NCL->NLC", "2d": "NCHW->NHWC", "3d": "NCDHW->NDHWC"})
+"""The usual layout of a candidate, by the end of the name of torch's convolution."""
 
 
 @dataclass(frozen=True)
@@ -98,3 +102,18 @@ class Layouts:
         if named is None and self.everywhere is not None and self.everywhere.rank == array.ndim:
             return self.everywhere
         return named
+
+
+def usual(reference: Any, layouts: Layouts) -> str | None:
+    """The layout of a candidate with channels last; None where one is said, or no torch convolution speaks for it."""
+    if layouts.everywhere is not None or layouts.named:
+        return None
+    kinds = (kind.__name__ for module in reference.modules() for kind in type(module).__mro__)
+    ranks = (name[-2:] for name in kinds if name.startswith("Conv"))
+    return next((CHANNELS_LAST[rank] for rank in ranks if rank in CHANNELS_LAST), None)
+
+
+def forgotten(reference: Any, layouts: Layouts) -> str:
+    """What to try where a candidate refuses inputs as they are; empty where nothing speaks for it."""
+    text = usual(reference, layouts)
+    return f"; if the candidate has channels last, say layout={text!r}" if text else ""

@@ -63,7 +63,7 @@ def _evidence_of_runs(
         call=Call(None, None),
         name=type(source).__name__,
     )
-    trial = session.trial(Example(arrays), "float64")
+    trial = Trial(session, Example(arrays), "float64")
     require_applied(trial)
     try:
         outputs = compare_all(trial.reference("eval").outputs, trial.candidate("eval").outputs, "float64")

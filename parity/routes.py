@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from parity.checks.buffers import CALLS
 from parity.checks.sizes import resized
-from parity.formats import is_floating
 from parity.pair import Mode
 from parity.report import Result
 from parity.strategies.special import special_values
@@ -57,9 +56,7 @@ def _runs(trial: Trial, result: Result, mode: Mode) -> Iterator[tuple[Trial, str
         name, leaf = result.worst.split(": ", 1)
         yield _fed(trial, result.check, name), _kind(leaf)
     elif result.check == "loop":
-        halved = tuple(value * 0.5 if is_floating(value) else value for value in trial.example.inputs)
-        example = replace(trial.example, inputs=halved, seed=trial.example.seed + 1)
-        yield trial.session.trial(example, trial.precision), "forward"
+        yield trial.elsewhere(), "forward"
         yield from ((call, "forward") for call in trial.successive(mode, CALLS)[1:])
     elif result.check == "dtypes":
         yield trial.at("float64"), "forward"

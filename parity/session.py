@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 import weight_bridge
 from parity.backends import Call, Candidate, Reference, candidate_program, reference_program
-from parity.formats import Precision
 from parity.layout import Layouts
 from parity.pair import Mode, Pair, Weights
-from parity.record import Arrays, Example, Record
+from parity.record import Arrays, Record
 from parity.weights import perturb
-
-if TYPE_CHECKING:
-    from parity.trial import Trial
 
 Found = TypeVar("Found")
 
@@ -103,12 +99,6 @@ class Session:
     def parameter_names(self) -> Mapping[str, tuple[str, ...]]:
         """See `Reference.parameter_names`."""
         return self.once("parameter names", self.reference.parameter_names)
-
-    def trial(self, example: Example, precision: Precision) -> Trial:
-        """One example, run lazily."""
-        from parity.trial import Trial
-
-        return Trial(self, example, precision)
 
     def once(self, key: Hashable, find: Callable[[], Found]) -> Found:
         """What holds for the whole configuration: found when first asked for."""

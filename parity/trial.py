@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any, TypeVar
@@ -14,8 +14,8 @@ import numpy as np
 from parity._errors import ParityError, ReferenceRefuses, StructureMismatch
 from parity.audit import Audit
 from parity.cotangents import cotangents
-from parity.fitting import forgotten
 from parity.formats import Precision, is_floating, rounded
+from parity.layout import forgotten
 from parity.pair import Mode
 from parity.record import Arrays, Example, Record
 from parity.session import Session
@@ -177,10 +177,15 @@ class Trial:
         """The trial of the next call: other inputs, on each side the buffers after this call."""
         state = {**self.state, **self.raw_reference(mode).buffers}
         own = self.session.carried(self.state) if self.leaves is None else self.leaves
-        inputs = tuple(value * 0.5 if is_floating(value) else value for value in self.inputs)
+        inputs = _halved(self.inputs)
         example = replace(self.example, seed=self.example.seed + index)
         leaves = {**own, **self.raw_candidate(mode).buffers}
         return replace(self, example=example, given=(state, inputs), leaves=leaves, found={})
+
+    def elsewhere(self) -> Trial:
+        """Other weights on other inputs: what compiled functions captured of the first ones is stale there."""
+        example = replace(self.example, inputs=_halved(self.example.inputs), seed=self.example.seed + 1)
+        return Trial(self.session, example, self.precision)
 
     def fed(self, inputs: tuple[np.ndarray, ...], *, profile: str | None = None) -> Trial:
         """The same weights, modes and cotangents on other inputs; named ones are at the edge, and run quietly."""
@@ -247,13 +252,9 @@ class Trial:
             ),
         )
 
-    @contextmanager
-    def _warnings(self) -> Generator[None]:
-        """Warnings as they are, or none."""
-        with warnings.catch_warnings():
-            if self.quiet:
-                warnings.simplefilter("ignore")  # a model may warn of values and sizes that it was never meant for
-            yield
+    def _warnings(self) -> AbstractContextManager[Any]:
+        """Warnings as they are, or none: a model may warn of values and sizes that it was never meant for."""
+        return warnings.catch_warnings(action="ignore") if self.quiet else nullcontext()
 
     def _reference(self, key: str, mode: Mode, precision: Precision) -> Record:
         raw = self._once((key, mode), lambda: self.run_reference(mode, precision))
@@ -266,6 +267,11 @@ class Trial:
         if key not in self.found:
             self.found[key] = run()
         return self.found[key]
+
+
+def _halved(inputs: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+    """Inputs of another call; what is not floating stays."""
+    return tuple(value * 0.5 if is_floating(value) else value for value in inputs)
 
 
 def _moved(value: np.ndarray, size: float, off_zero: bool, rng: np.random.Generator) -> np.ndarray:

@@ -9,7 +9,6 @@ from parity.checks.base import Check, bounds, judged
 from parity.checks.buffers import CALLS, buffers
 from parity.checks.forward import outputs
 from parity.comparison import compare_all
-from parity.formats import is_floating
 from parity.judgement import Finding, settled
 from parity.pair import Mode
 from parity.tolerance import Override
@@ -19,7 +18,7 @@ from parity.trial import Trial
 def run(trial: Trial, overrides: tuple[Override, ...]) -> Iterator[Finding]:
     """Judges the calls in every mode, and the pair's sequence in its first."""
     for mode in trial.session.modes:
-        yield from judged(_elsewhere(trial), "loop", mode, outputs, overrides)
+        yield from judged(trial.elsewhere(), "loop", mode, outputs, overrides)
         yield from _repeated(trial, mode, overrides)
         if trial.raw_reference(mode).buffers or trial.raw_candidate(mode).buffers:
             for call in trial.successive(mode, CALLS)[1:]:
@@ -27,13 +26,6 @@ def run(trial: Trial, overrides: tuple[Override, ...]) -> Iterator[Finding]:
     for call in _sequence(trial, trial.session.modes[0]):
         yield from judged(call, "loop", trial.session.modes[0], outputs, overrides)
         yield from judged(call, "loop", trial.session.modes[0], buffers, overrides)
-
-
-def _elsewhere(trial: Trial) -> Trial:
-    """The same compiled functions with other weights on other inputs: what they captured of the first is stale."""
-    inputs = tuple(value * 0.5 if is_floating(value) else value for value in trial.example.inputs)
-    example = replace(trial.example, inputs=inputs, seed=trial.example.seed + 1)
-    return trial.session.trial(example, trial.precision)
 
 
 def _repeated(trial: Trial, mode: Mode, overrides: tuple[Override, ...]) -> Iterator[Finding]:

@@ -59,7 +59,7 @@ def equivalent(bench: Bench, broken: Pair, *, draws: int = 20) -> bool:
 
 def _differ(right: Session, wrong: Session, example: Example, precision: Precision) -> bool:
     """Whether one example tells them apart."""
-    one, other = (replace(session, found={}).trial(example, precision) for session in (right, wrong))
+    one, other = (Trial(replace(session, found={}), example, precision) for session in (right, wrong))
     try:
         return any(_far(one, other, mode) for mode in right.modes)
     except ReferenceRefuses:

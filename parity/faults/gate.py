@@ -108,7 +108,7 @@ class Bench:
                 return Verdict(Report(pair.name, "cpu", precision, (Result.broken("carry", str(refusal)),)))
             for example in examples if session is not None else ():
                 assert session is not None
-                report = _examined(session.trial(example, precision), checks, pair, first=example is examples[0])
+                report = _examined(Trial(session, example, precision), checks, pair, first=example is examples[0])
                 if report is not None and not report.ok:
                     return Verdict(report)
                 found = report.results if report is not None else ()

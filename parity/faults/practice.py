@@ -51,7 +51,7 @@ def _trial(session: Session, broken: Pair, case: Case, example: Example) -> Tria
     try:
         own = open_session(broken, label, case, example)
         if own is not None:
-            return replace(own, weights=None).trial(example, "float32")
+            return Trial(replace(own, weights=None), example, "float32")
     except weight_bridge.WeightBridgeError:
         pass  # a refusal that common practice does not have: copy what fits
     inputs = session.laid_out(example.inputs)

@@ -156,7 +156,7 @@ def tried(
     )
     if pair is not None:
         session = Session(**{**vars(session), "pair": pair, "label": "nnx", "found": {}})
-    return session.trial(Example(arrays, 3, profile), precision)
+    return Trial(session, Example(arrays, 3, profile), precision)
 
 
 def examined(check: str, trial: Trial, overrides: tuple[Override, ...] = ()) -> Examination:

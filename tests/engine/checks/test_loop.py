@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from parity import Pair, real
+from parity.trial import Trial
 from tests.engine.checks.ports import BatchNorm, Net, Normed, NormedPort, Port, inputs, result, tried
 
 
@@ -171,7 +172,7 @@ def test_batch_norm_in_training_is_followed_over_calls() -> None:
 
 def test_what_state_dict_leaves_out_goes_on_from_call_to_call_and_begins_anew_with_every_example() -> None:
     trial = tried(Unsaved(), RunningPort(kind=nnx.Cache))
-    for example in (trial, trial.session.trial(trial.example, "float64")):
+    for example in (trial, Trial(trial.session, trial.example, "float64")):
         assert result("forward", example).ok
         assert result("loop", example).ok
     assert not result("loop", tried(Unsaved(), RunningPort(forgets=True, kind=nnx.Cache))).ok

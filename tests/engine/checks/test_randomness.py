@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from parity import Pair, check, real
+from parity.trial import Trial
 from tests.engine.checks.ports import Dropping, DroppingPort, Net, Port, examined, inputs, result, tried
 
 
@@ -69,7 +70,7 @@ def test_an_empty_batch_that_draws_nothing_leaves_later_calls_as_they_were() -> 
     trial = tried(Dropping(), DroppingPort(), modes=("train",))
     assert result("sizes", trial).ok
     assert not trial.fed((inputs(11, 5)[:0],)).reference("train").draws
-    again = trial.session.trial(trial.example, "float64")
+    again = Trial(trial.session, trial.example, "float64")
     assert len(again.reference("train").draws) == 2
     assert result("forward", again).ok
 

@@ -15,6 +15,7 @@ from parity.layout import Layouts
 from parity.record import Example
 from parity.report import Report, Result
 from parity.session import Session
+from parity.trial import Trial
 from parity.weights import perturb
 
 Weights = Mapping[str, np.ndarray]
@@ -69,7 +70,7 @@ class Mistake:
         )
         result = Result.broken(self.check, "known to be wrong")
         report = Report("mistake", "cpu", "float64", (replace(result, mode=mode),))
-        return diagnose(session.trial(Example(self.inputs), "float64"), report)
+        return diagnose(Trial(session, Example(self.inputs), "float64"), report)
 
 
 def spread(module: nn.Module, seed: int = 0) -> nn.Module:
