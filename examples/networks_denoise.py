@@ -153,12 +153,12 @@ def drawn(noisy: np.ndarray, reference: np.ndarray, candidate: np.ndarray, path:
     for column, (title, shown) in enumerate(columns.items()):
         last = column == len(columns) - 1
         limits = {"vmin": 0, "vmax": difference.max() if last else 1, "cmap": "magma" if last else "gray"}
-        for row, image in enumerate(shown):
-            drawing = axes[row, column].imshow(image[0], **limits)
-            axes[row, column].set_axis_off()
+        drawings = [axes[row, column].imshow(image[0], **limits) for row, image in enumerate(shown)]
+        for ax in axes[:, column]:
+            ax.set_axis_off()
         axes[0, column].set_title(title, fontsize=9)
         if last:
-            figure.colorbar(drawing, ax=axes[:, column], shrink=0.6)
+            figure.colorbar(drawings[-1], ax=axes[:, column], shrink=0.6)
     figure.savefig(path, dpi=90)
     return path
 
