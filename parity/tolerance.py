@@ -85,6 +85,9 @@ NOISE = 1e-14
 SAME_VALUES = 1e-9
 """Relative distance below which two float64 arrays hold the same values, for reading off how they are laid out."""
 
+MOVED_SINES = 0.15
+"""Relative distance from sines of a table of positions, whose values are moved by a tenth of their spread."""
+
 EXPLAINED = 0.9
 """Share of an error that must vanish under a suspected mistake before the mistake is called its cause."""
 

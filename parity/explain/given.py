@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import combinations
 
 import numpy as np
@@ -20,18 +21,14 @@ def arguments(scene: Scene) -> Iterator[Hypothesis]:
     for leaf, value in scene.inputs.items():
         name = leaf.removeprefix("input")
         if _flags(value):
-            one = np.ones_like(value)
-            yield _with(scene, "mask-ignored", f"argument {name} counts everywhere", leaf, one)
-            yield _with(scene, "mask-ignored", f"argument {name} counts nowhere", leaf, np.zeros_like(value))
-            inverse = ~value if value.dtype == bool else one - value
-            yield _with(scene, "mask-inverted", f"argument {name} has the other polarity", leaf, inverse)
+            yield _with(scene, "mask-ignored", f"argument {name} counts everywhere", leaf, np.ones_like)
+            yield _with(scene, "mask-ignored", f"argument {name} counts nowhere", leaf, np.zeros_like)
+            yield _with(scene, "mask-inverted", f"argument {name} has the other polarity", leaf, _inverse)
         elif value.ndim > 1:
             for axis in range(1, value.ndim):
                 if 1 < value.shape[axis] <= MOST_AXIS:
-                    turned = np.flip(value, axis).copy()
-                    yield _with(
-                        scene, "preprocess-mismatch", f"argument {name} reversed along axis {axis}", leaf, turned
-                    )
+                    detail = f"argument {name} reversed along axis {axis}"
+                    yield _with(scene, "preprocess-mismatch", detail, leaf, partial(np.flip, axis=axis))
     yield from _capacity(scene)
     yield from _rearranged(scene)
 
@@ -44,13 +41,17 @@ def _rearranged(scene: Scene) -> Iterator[Hypothesis]:
         for a, b in combinations(range(1, value.ndim), 2):
             if value.shape[a] == value.shape[b] > 1:
                 detail = f"argument {name} with axes {a} and {b} exchanged"
-                yield _with(scene, "transpose-order", detail, leaf, value.swapaxes(a, b).copy())
+                yield _with(scene, "transpose-order", detail, leaf, partial(np.swapaxes, axis1=a, axis2=b))
         for other, more in floats.items():
             fits = value.ndim == more.ndim and all(n in (1, m) for n, m in zip(more.shape, value.shape, strict=True))
             if other != leaf and fits:
                 detail = f"argument {other.removeprefix('input')} is added to argument {name} before all else"
-                both = {leaf: value + more, other: np.zeros_like(more)}
-                yield Suspect("wrong-variable", scene.name, detail, inputs=lambda arrays, b=both: b)
+                yield Suspect("wrong-variable", scene.name, detail, inputs=partial(_added, leaf, other))
+
+
+def _added(leaf: str, other: str, arrays: Arrays) -> Arrays:
+    """One argument added to another, and nothing left of it."""
+    return {leaf: arrays[leaf] + arrays[other], other: np.zeros_like(arrays[other])}
 
 
 def _capacity(scene: Scene) -> Iterator[Hypothesis]:
@@ -60,16 +61,23 @@ def _capacity(scene: Scene) -> Iterator[Hypothesis]:
             value.ndim == 2 and value.dtype.kind == "f" and value.size and np.all(value >= 0) and np.any(value == 0)
         )
         if sparse and len(scene.inputs) > 1:
-            place = np.cumsum(value > 0, 0)
-            for most in range(1, int(place.max())):
-                kept = np.where(place <= most, value, 0)
+            for most in range(1, int(np.cumsum(value > 0, 0).max())):
                 detail = f"argument {leaf.removeprefix('input')} beyond {most} rows of a column is dropped"
-                yield _with(scene, "moe-capacity-drop", detail, leaf, kept)
+                yield _with(scene, "moe-capacity-drop", detail, leaf, partial(_kept, most))
 
 
-def _with(scene: Scene, cause: str, detail: str, leaf: str, value: np.ndarray) -> Suspect:
-    change: Callable[[Arrays], Arrays] = lambda arrays: {leaf: value}  # noqa: E731  # closes over its own value
-    return Suspect(cause, scene.name, detail, inputs=change)
+def _kept(most: int, value: np.ndarray) -> np.ndarray:
+    """A matrix with no more than some rows of each column."""
+    return np.where(np.cumsum(value > 0, 0) <= most, value, 0)
+
+
+def _with(scene: Scene, cause: str, detail: str, leaf: str, change: Callable[[np.ndarray], np.ndarray]) -> Suspect:
+    """One argument given otherwise, whatever its values."""
+    return Suspect(cause, scene.name, detail, inputs=lambda arrays: {leaf: np.ascontiguousarray(change(arrays[leaf]))})
+
+
+def _inverse(value: np.ndarray) -> np.ndarray:
+    return ~value if value.dtype == bool else 1 - value
 
 
 def _flags(value: np.ndarray) -> bool:

@@ -18,6 +18,10 @@ BUILDS = 8
 """Fresh references that initial values are compared with."""
 
 
+SAMPLED = 4.0
+"""Standard deviations by which the spread of a sample may differ from that of its distribution."""
+
+
 def initial(trial: Trial) -> tuple[Divergence, tuple[Cause, ...]] | None:
     """Names the first leaf whose fresh values are drawn otherwise, and the scheme that fits them.
 
@@ -45,32 +49,53 @@ def initial(trial: Trial) -> tuple[Divergence, tuple[Cause, ...]] | None:
 
 
 def _causes(where: str, path: str, drawn: np.ndarray, got: np.ndarray, trial: Trial) -> Iterator[Cause]:
-    """The scheme whose spread is the candidate's."""
+    """The scheme whose spread is the candidate's, or which side does not draw at all."""
     model = trial.session.reference.model
     kind = type(model.get_submodule(where)).__name__ if where else type(model).__name__
-    expected, found = float(drawn.std()), float(got.std())
-    names = [name for name, spread in _schemes(got.shape).items() if abs(found - spread) < 0.1 * abs(found - expected)]
-    if not names and _orthogonal(got):
-        names = ["orthogonal"]
-    scheme = names[0] if names else "another scheme"
-    detail = f"{path}: reference spread {expected:.4g}, candidate {found:.4g}: {scheme}"
-    if not expected:
-        start, other = float(drawn.flat[0]), f"at {got.flat[0]:.4g}" if not found else f"with spread {found:.4g}"
-        start = "zero" if not start else f"{start:.4g}"
-        cause, detail = "init-special-skipped", f"{path}: reference starts at {start}, candidate {other}"
-    elif "Embedding" in kind:
-        cause = "init-embedding"
-    elif kind in ("LSTM", "GRU", "RNN", "LSTMCell", "GRUCell", "RNNCell"):
-        cause = "init-rnn"
+    fixed, flat = not np.ptp(drawn, axis=0).any(), not np.ptp(got)
+    scheme = None if fixed or flat else _scheme(float(drawn.std()), got)
+    if fixed or flat:
+        start = _start(drawn[0], one=fixed and not np.ptp(drawn), fixed=fixed)
+        detail = f"{path}: reference starts {start}, candidate {_start(got, one=flat)}"
     else:
-        cause = "init-fan-axis" if scheme == "uniform by the other axis" else "init-linear"
-    yield Cause(cause, where, detail, 1.0 if names or not expected else 0.0)
+        spreads = f"{path}: reference spread {float(drawn.std()):.4g}, candidate {float(got.std()):.4g}"
+        detail = f"{spreads}: {scheme or 'another scheme'}"
+    cause = "init-special-skipped" if fixed else _name(kind, scheme)
+    yield Cause(cause, where, detail, 1.0 if scheme is not None or fixed or flat else 0.0)
+
+
+def _name(kind: str, scheme: str | None) -> str:
+    """The row of the catalogue, by the kind of the layer whose weights are drawn otherwise."""
+    if "Embedding" in kind:
+        return "init-embedding"
+    if kind in ("LSTM", "GRU", "RNN", "LSTMCell", "GRUCell", "RNNCell"):
+        return "init-rnn"
+    return "init-fan-axis" if scheme == "uniform by the other axis" else "init-linear"
+
+
+def _start(values: np.ndarray, *, one: bool, fixed: bool = False) -> str:
+    """Where a leaf starts: at one number, at fixed ones, or at random ones."""
+    if one:
+        return f"at {float(values.flat[0]):.4g}" if values.flat[0] else "at zero"
+    if fixed:
+        return "at the same values every time"
+    return f"at random, with spread {float(values.std()):.4g}"
+
+
+def _scheme(expected: float, got: np.ndarray) -> str | None:
+    """The name of the usual scheme whose spread is nearest, if a sample may have the one found; or orthogonal."""
+    found, schemes = float(got.std()), _schemes(got.shape)
+    name = min(schemes, key=lambda name: abs(found - schemes[name]), default=None)
+    near = 0.1 * abs(found - expected), SAMPLED * (2 * got.size) ** -0.5 * schemes.get(name or "", 0.0)
+    if name is not None and abs(found - schemes[name]) < min(near):
+        return name
+    return "orthogonal" if _orthogonal(got) else None
 
 
 def _schemes(shape: tuple[int, ...]) -> Mapping[str, float]:
     """Usual spreads, by name."""
     if len(shape) < 2:
-        return {"zero": 0.0}
+        return {}
     into, out = int(np.prod(shape[:-1])), shape[-1]
     return {
         "uniform by the other axis": (3 * out) ** -0.5,
@@ -79,8 +104,7 @@ def _schemes(shape: tuple[int, ...]) -> Mapping[str, float]:
         "glorot": (2 / (into + out)) ** 0.5,
         "normal by the features": out**-0.5,
         "standard normal": 1.0,
-        "0.02": 0.02,
-        "zero": 0.0,
+        "normal of deviation 0.02": 0.02,
     }
 
 

@@ -138,20 +138,18 @@ def _nucleus(scene: Scene) -> Iterator[Hypothesis]:
     for op in scene.suspected:
         if op.name == "sub" and any(op.args[0] is s.result and op.args[1] is s.args[0] for s in sums):
             later = [o for o in scene.suspected if o.name in COMPARISONS and o.args[0] is op.result]
-            cut = {o.index: _crossing(op) for o in later}
+            memory: list[Tensor] = []
+            cut: dict[int, Replace] = {o.index: lambda o, m=memory: _crossing(o, m[-1]) for o in later}
+            cut[op.index] = lambda o, m=memory: (m.append(o.args[1]), o.again())[1]
             yield Suspect("sampling-filter", op.owner, "the token that crosses the mass is cut", cut)
             bare: dict[int, Replace] = {op.index: lambda o: o.args[0] * 1}
             yield Suspect("sampling-filter", op.owner, "the token that crosses the mass is cut, the first too", bare)
 
 
-def _crossing(difference: Op) -> Replace:
+def _crossing(op: Op, own: Tensor) -> Tensor:
     """Compares with the token's own probability counted; the likeliest token always stays."""
-
-    def compare(op: Op) -> Tensor:
-        whole = op.function(op.args[0] + (difference.args[1]), *op.args[1:])
-        return whole & (torch.arange(whole.shape[-1]) > 0)
-
-    return compare
+    whole = op.function(op.args[0] + own, *op.args[1:])
+    return whole & (torch.arange(whole.shape[-1]) > 0)
 
 
 def _tables(scene: Scene) -> Iterator[Hypothesis]:

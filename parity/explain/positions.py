@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -11,6 +12,13 @@ from parity.backends.torch_rewrite import Op, Replace
 from parity.explain.parts import with_part
 from parity.explain.scene import Scene
 from parity.explain.suspect import Family, Hypothesis, Suspect, at
+from parity.tolerance import MOVED_SINES
+
+FEWEST_ROWS = 6
+"""Fewer positions may lie on a sine by chance."""
+
+SLOWEST = 0.5
+"""Angle from one position to the next that the fastest column of a table exceeds; it is 1 in the usual ones."""
 
 
 def positions(scene: Scene) -> Iterator[Hypothesis]:
@@ -32,12 +40,31 @@ def tables(scene: Scene) -> Iterator[Hypothesis]:
     for op in scene.suspected:
         for place, table in enumerate(op.args[:2]):
             stored = any(table is buffer for buffer in scene.module.buffers()) if isinstance(table, Tensor) else False
-            if stored and table.is_floating_point() and table.ndim > 1 and table.shape[-1] % 2 == 0 < table.shape[-1]:
+            if stored and table.is_floating_point() and table.shape[-1:].numel() % 2 == 0 and _turning(table):
                 for detail, order in (
                     ("columns of a table in two halves", lambda t: torch.cat([t[..., ::2], t[..., 1::2]], -1)),
                     ("halves of a table as neighbouring columns", lambda t: t.unflatten(-1, (2, -1)).mT.flatten(-2)),
                 ):
                     yield at(op, "position-halves", lambda o, p=place, f=order: _with(o, p, f(o.args[p])), detail)
+
+
+def _turning(table: Tensor) -> bool:
+    """Whether the columns of a table are sines and cosines along its rows, but for what weights are moved by.
+
+    Such a column obeys x[t + 1] + x[t - 1] = 2 cos(f) x[t], whatever its phase. So do those that are constant or rise
+    steadily, but in a table of positions some turn.
+    """
+    x = table.detach().double().squeeze()
+    if x.ndim < 2 or x.shape[-2] < FEWEST_ROWS or not x.any():
+        return False
+    here, around = x[..., 1:-1, :], x[..., 2:, :] + x[..., :-2, :]
+    twice = (here * around).sum(-2) / here.square().sum(-2).clamp_min(torch.finfo(x.dtype).tiny)
+    off = (around - twice.unsqueeze(-2) * here).square().mean(-2)
+    power = x.square().mean(-2)
+    size = (2 + twice.square()) * power
+    turns = (twice < 2 * math.cos(SLOWEST)) & (power > 0.1 * power.max())
+    found = (bool(off[of].sum() <= MOVED_SINES**2 * size[of].sum()) for of in (torch.ones_like(turns), turns))
+    return bool(turns.any()) and all(found)
 
 
 def _with(op: Op, place: int, value: Tensor) -> object:

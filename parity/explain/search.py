@@ -73,7 +73,9 @@ class Trials:
     def __call__(self, suspect: Suspect) -> float:
         """Share of the error that a mistake leaves unexplained; 1 where it cannot be made."""
         left = self.scene.left(self.answer(suspect))
-        return max(left, self._elsewhere(suspect)) if suspect.measured and 1 - left >= EXPLAINED else left
+        if not suspect.measured or not self._few or 1 - left < EXPLAINED:
+            return left
+        return max(left, self.elsewhere(suspect) or 0.0)
 
     def answer(self, suspect: Suspect) -> Mapping[str, np.ndarray]:
         """What the reference does under a mistake; nothing where it cannot be made."""
@@ -87,21 +89,31 @@ class Trials:
         alike = all(name in found and found[name].shape == value.shape for name, value in observed.items())
         return found if alike else {}
 
-    def _elsewhere(self, suspect: Suspect) -> float:
-        """Share of the error that a mistake leaves unexplained on other inputs; 0 where they tell nothing more.
+    def elsewhere(self, suspect: Suspect) -> float | None:
+        """Share of the error that a mistake leaves unexplained on other inputs; None where they tell nothing more.
 
-        A number that is fitted to an error of few elements reproduces them whatever it stands for. Only the right one
-        does so for other inputs.
+        A number that is fitted to an error of few elements reproduces them whatever it stands for, and some mistakes
+        are like others on one example. Only the right one is on other inputs too.
         """
         there = self._there
-        return there.left(Trials(there).answer(suspect)) if there is not None else 0.0
+        if there is None:
+            return None
+        self.runs += 1
+        return there.left(Trials(there).answer(suspect))
+
+    @cached_property
+    def _few(self) -> bool:
+        """Whether the error is of few elements; other sizes are an error of all."""
+        scene = self.scene
+        if np.isinf(mismatch(scene.observed, scene.expected)):
+            return False
+        return bool(np.count_nonzero(np.abs(scene.residual(scene.expected)) > MODULE_BOUND) <= FEW)
 
     @cached_property
     def _there(self) -> Scene | None:
-        """The scene on other inputs, where the error is of few elements."""
+        """The scene on other inputs, where these show the error too."""
         scene = self.scene
-        wrong = np.count_nonzero(np.abs(scene.residual(scene.expected)) > MODULE_BOUND)
-        if scene.check != "forward" or scene.twin is None or wrong > FEW:
+        if scene.check != "forward" or scene.twin is None:
             return None
         try:
             there = scene.on({name: _other(value) for name, value in scene.inputs.items()})
@@ -142,21 +154,50 @@ def search(scene: Scene, hypotheses: Iterable[Hypothesis]) -> tuple[Cause, ...]:
         (v for v in found if _explains(v)),
         key=lambda v: (_decade(v.left, exact), *_plainness(v)),
     )
-    return tuple(_cause(verdict, scene) for verdict in _distinct(tried, ranked))
+    return tuple(_cause(verdict, scene) for verdict in _told(tried, ranked[:MOST_RANKED], exact))
 
 
-def _distinct(tried: Trials, ranked: list[Verdict]) -> list[Verdict]:
-    """The best verdicts that say different things: what the scene cannot tell from a better one is left out."""
-    found: list[tuple[Verdict, Mapping[str, np.ndarray]]] = []
+def _told(tried: Trials, ranked: list[Verdict], exact: float) -> list[Verdict]:
+    """The best verdict, and those after it that say something different and that more than this example speaks for.
+
+    Whatever is tried, some of it resembles the mistake that was made. So nothing stands beside an explanation that
+    leaves nothing to explain but another such one, and nothing beside one that the candidate's settings confirm but
+    what they confirm as well; and all of them hold on other inputs.
+    """
+    if not ranked:
+        return []
+    best = _steadiest(tried, ranked, exact)
+    found = [(best, tried.answer(best.suspect))]
     size = mismatch(tried.scene.observed, tried.scene.expected)
-    for verdict in ranked[:MOST_RANKED]:
-        suspect = verdict.suspect
-        if any((suspect.cause, suspect.where) == (v.suspect.cause, v.suspect.where) for v, _ in found):
-            continue
-        answer = tried.answer(suspect)
-        if not any(mismatch(answer, other) <= SAME_VALUES * (size if np.isfinite(size) else 1.0) for _, other in found):
+    for verdict in ranked:
+        answer = tried.answer(verdict.suspect)
+        if _stands_beside(verdict, best, exact) and not any(
+            (v.suspect.cause, v.suspect.where) == (verdict.suspect.cause, verdict.suspect.where)
+            or mismatch(answer, other) <= SAME_VALUES * (size if np.isfinite(size) else 1.0)
+            for v, other in found
+        ):
             found.append((verdict, answer))
-    return [verdict for verdict, _ in found[:MOST_CAUSES]]
+    confirmed = [v for v, _ in found[1:] if v.agreement == "agrees" or _holds(tried, v)]
+    return [best, *confirmed][:MOST_CAUSES]
+
+
+def _steadiest(tried: Trials, ranked: list[Verdict], exact: float) -> Verdict:
+    """The best of those that explain a scene as well as the first, and that explain it on other inputs."""
+    peers = [v for v in ranked if _decade(v.left, exact) == _decade(ranked[0].left, exact)]
+    return next((v for v in peers if len(peers) > 1 and _holds(tried, v)), peers[0])
+
+
+def _stands_beside(verdict: Verdict, best: Verdict, exact: float) -> bool:
+    """Whether an explanation is worth telling after the best one."""
+    if best.agreement == "agrees" and verdict.agreement != "agrees":
+        return False
+    return best.left > exact or verdict.left <= exact
+
+
+def _holds(tried: Trials, verdict: Verdict) -> bool:
+    """Whether an explanation is one on other inputs too."""
+    left = tried.elsewhere(verdict.suspect)
+    return left is not None and 1 - left >= EXPLAINED
 
 
 def _judged(tried: Trials, hypotheses: Iterable[Hypothesis]) -> tuple[list[Verdict], list[tuple[Dial, Verdict]]]:

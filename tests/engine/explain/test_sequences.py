@@ -310,3 +310,26 @@ TABLE = (*ATTENTION, *DROPPED, *RECURRENT)
 @pytest.mark.parametrize("mistake", TABLE, ids=[f"{m.causes[0]}-{i}" for i, m in enumerate(TABLE)])
 def test_a_wrong_sequence_layer_is_named(mistake: Mistake) -> None:
     mistake.assert_named()
+
+
+class Tabled(nn.Module):
+    """What is given times a stored table."""
+
+    def __init__(self, table: np.ndarray) -> None:
+        super().__init__()
+        self.register_buffer("table", torch.as_tensor(table), persistent=False)
+
+    def forward(self, x: Any) -> Any:
+        return x * self.table
+
+
+@pytest.mark.parametrize("kind", ["sines", "mask"])
+def test_only_sines_are_a_table_of_positions(kind: str) -> None:
+    angles = np.outer(np.arange(7), 100.0 ** (-np.arange(0, 6, 2) / 6))
+    sines = np.stack([np.sin(angles), np.cos(angles)], -1).reshape(7, 6)
+    table = {"sines": sines, "mask": np.tril(np.ones((7, 6)))}[kind]
+    halves = np.concatenate([table[:, ::2], table[:, 1::2]], -1)
+    report = Mistake(
+        "position-halves", lambda: Tabled(table), lambda w: lambda x: x * halves, (normal(3, 7, 6),)
+    ).report()
+    assert ("position-halves" in {cause.id for cause in report.causes}) is (kind == "sines"), report
