@@ -88,11 +88,19 @@ def with_slope(name: str, cause: str, guesses: tuple[float, ...]) -> Callable[[O
 
 
 def softplus(op: Op) -> Iterator[Hypothesis]:
-    """Beta and threshold of softplus."""
-    yield at(op, "softplus-beta-dropped", lambda o: F.softplus(o.given["input"]), "beta is ignored")
-    beta = float(op.given.get("beta", 1))
+    """Beta and threshold of softplus, which is linear where beta x exceeds the threshold."""
+    beta, limit = float(op.given.get("beta", 1)), float(op.given.get("threshold", 20))
+    if beta != 1:
+        yield at(op, "softplus-beta-dropped", lambda o: o.again(beta=1.0), "beta is ignored")
+        plain = "beta and the threshold are ignored"
+        yield at(op, "softplus-beta-dropped", lambda o: F.softplus(o.given["input"]), plain)
+        detail = "the threshold is one of x, not of beta x"
+        yield at(op, "softplus-threshold", lambda o: o.again(threshold=limit * beta), detail)
     yield dialled(op, "softplus-beta-dropped", "beta", beta, (1.0, 2.0, 0.5), lambda o, b: o.again(beta=b))
     yield at(op, "softplus-threshold", lambda o: o.again(threshold=1e9), "no linear part above the threshold")
+    for value in (20.0, 1.0, 2.0, 5.0, 10.0, 30.0, 50.0):
+        if value != limit:
+            yield changed(op, "softplus-threshold", "threshold", value)
     yield from activation(op)
 
 

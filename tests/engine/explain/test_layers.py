@@ -153,6 +153,8 @@ ACTIVATIONS = (
     Mistake("hardsigmoid-keras", nn.Hardsigmoid, lambda w: lambda x: jnp.clip(0.2 * x + 0.5, 0, 1), (2 * X,)),
     Mistake("activation-limit-missing", nn.ReLU6, lambda w: jax.nn.relu, (9 * X,)),
     Mistake("softplus-beta-dropped", lambda: nn.Softplus(beta=3), lambda w: jax.nn.softplus, (X,)),
+    Mistake("softplus-beta-dropped", lambda: nn.Softplus(2, 3), lambda w: jax.nn.softplus, (2 * X,)),
+    Mistake("softplus-threshold", lambda: nn.Softplus(threshold=1), lambda w: jax.nn.softplus, (2 * X,)),
     Mistake("elu-alpha-dropped", lambda: nn.ELU(0.7), lambda w: jax.nn.elu, (X,)),
     Mistake("leaky-slope", lambda: nn.LeakyReLU(0.2), lambda w: jax.nn.leaky_relu, (X,)),
     Mistake("leaky-slope", nn.LeakyReLU, lambda w: lambda x: jnp.where(x > 0, x, 0.17 * x), (X,)),
