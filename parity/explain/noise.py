@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import combinations
 from typing import Any
 
@@ -69,6 +69,39 @@ def bernoulli(op: Op) -> Iterator[Hypothesis]:
         detail = f"one draw for all of axis {', '.join(map(str, shared))}"
         cause = "droppath-granularity" if 0 in shared else "dropout-spatial"
         yield at(op, cause, lambda o, s=shape: _drawn_again(o, s, chance), detail)
+
+
+def wider(scene: Scene) -> Iterator[Hypothesis]:
+    """A mask that is shared along some axes of what it multiplies, drawn along them too."""
+    for op in scene.suspected:
+        own, draw = _mask(op)
+        if draw is None or 1 not in own[1:]:
+            continue
+        sizes = {
+            tuple(o.result.shape): None for o in scene.suspected if o.name == "mul" and isinstance(o.result, Tensor)
+        }
+        for target in (t for t in sizes if len(t) == len(own) <= MOST_AXES and t != own):
+            free = [axis for axis, (a, b) in enumerate(zip(own, target, strict=True)) if a == 1 < b]
+            if any(a not in (1, b) for a, b in zip(own, target, strict=True)):
+                continue
+            cause = "droppath-granularity" if set(own[1:]) == {1} else "dropout-spatial"
+            for axes in (found for count in range(len(free), 0, -1) for found in combinations(free, count)):
+                shape = tuple(target[axis] if axis in axes else size for axis, size in enumerate(own))
+                detail = f"draws of their own along {'axes' if len(axes) > 1 else 'axis'} {', '.join(map(str, axes))}"
+                yield at(op, cause, lambda o, d=draw, s=shape: d(o, s), detail)
+
+
+def _mask(op: Op) -> tuple[tuple[int, ...], Callable[[Op, tuple[int, ...]], Tensor] | None]:
+    """The shape of what a call draws for a mask, and the same draw in another shape; None for other calls."""
+    own = tuple(op.args[0].shape) if op.args and isinstance(op.args[0], Tensor) else ()
+    if op.name == "bernoulli":
+        chance = op.args[1] if len(op.args) > 1 else op.kwargs.get("p", 0.5)
+        if isinstance(chance, float):
+            return own, lambda o, shape: (_numbers(own, shape) < chance).to(o.args[0].dtype)
+    if op.name == "dropout" and op.given.get("training", True):
+        keep = 1 - float(op.given.get("p", 0.5))
+        return own, lambda o, shape: masked(o.args[0], own, shape, keep)
+    return own, None
 
 
 def choice(op: Op) -> Iterator[Hypothesis]:
@@ -147,6 +180,7 @@ def by_scene(scene: Scene) -> Iterator[Hypothesis]:
     """What concerns several calls, or none that draws."""
     yield from in_eval(scene)
     yield from deviations(scene)
+    yield from wider(scene)
 
 
 FAMILY = Family(
