@@ -141,6 +141,11 @@ def pieces(op: Op) -> Iterator[Hypothesis]:
         for heads in (h for h in range(2, size) if size % h == 0):
             detail = f"parts side by side within each of {heads} heads"
             yield at(op, cause, lambda o, h=heads: _within_heads(o, len(found), h), detail)
+        return
+    for a, b in itertools.combinations(range(len(found)), 2):
+        if found[a].shape == found[b].shape:
+            order = tuple({a: b, b: a}.get(i, i) for i in range(len(found)))
+            yield at(op, "chunk-order", lambda o, p=order: _reordered(o, p), f"parts {a + 1} and {b + 1} exchanged")
 
 
 def joining(op: Op) -> Iterator[Hypothesis]:
