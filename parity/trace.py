@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from parity import structure
 from parity.record import Arrays, Record, nothing
 
 
@@ -18,7 +19,8 @@ class Rerun(Protocol):
         """One call of the module on other inputs.
 
         Args:
-          inputs: some of the traced inputs by leaf name, in this side's layout; the others keep their traced values.
+          inputs: some of the traced inputs and numbers by leaf name, in this side's layout; the others keep their
+            traced values.
           cotangents: of the floating outputs; None computes no gradients.
 
         Returns:
@@ -44,6 +46,7 @@ class ModuleCall:
       rerun: runs it alone.
       input_cotangents: of the loss by the inputs, through this call alone; empty where not traced.
       output_cotangents: of the loss by the outputs.
+      numbers: whole numbers among the arguments that are no arrays, by leaf name: a position, a count.
       differentiated: the model itself takes a derivative through it, so that its inputs' cotangents come from more than
         those of its outputs.
     """
@@ -59,7 +62,14 @@ class ModuleCall:
     rerun: Rerun
     input_cotangents: Arrays = field(default_factory=nothing)
     output_cotangents: Arrays = field(default_factory=nothing)
+    numbers: Arrays = field(default_factory=nothing)
     differentiated: bool = False
+
+    @property
+    def scalars(self) -> Arrays:
+        """Whole numbers among the arguments, in arrays of their own or not."""
+        arrays = {leaf: v for leaf, v in self.inputs.items() if v.dtype.kind in "iu" and not v.ndim}
+        return {**arrays, **self.numbers}
 
     def __str__(self) -> str:
         return f"{self.name or self.kind}{f' (call {self.nth + 1})' if self.nth else ''}"
@@ -89,6 +99,11 @@ class Trace:
             if other.parent in within:
                 within.add(other.order)
                 yield other
+
+
+def numbers(tree: Any, name: str) -> Arrays:
+    """Whole numbers among the leaves of arguments that are no arrays; flags are none."""
+    return {leaf: np.asarray(value) for leaf, value in structure.leaves(tree, name) if type(value) is int}
 
 
 def is_array(value: Any) -> bool:

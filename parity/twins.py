@@ -71,28 +71,57 @@ class Twin:
             return self.carried if self.carried > MODULE_BOUND and self.fed() else 0.0
         if not self.outputs:
             return 0.0
-        if min(self.received, self.carried) <= NOISE:  # then forcing the arguments changes nothing
+        if self._as_it_ran:
             return self.carried
         return worst(self.expected, self.results(self.forced.outputs), self.precision)
 
     @property
+    def _as_it_ran(self) -> bool:
+        """Whether giving it the reference's arguments changes nothing."""
+        return self.carried <= NOISE or (self.received <= NOISE and not self.misled)
+
+    @property
     def did(self) -> Arrays:
         """What the candidate does with the reference's arguments."""
-        own = self.fit == "half" or min(self.received, self.carried) <= NOISE
+        own = self.fit == "half" or self._as_it_ran
         return self.results(self.candidate.outputs if own else self.forced.outputs)
+
+    @cached_property
+    def misled(self) -> Mapping[str, str]:
+        """Whole numbers, such as positions, that the candidate was given wrong: its leaves, and the reference's.
+
+        What a number means is each side's own affair, so that different ones are no error by themselves. But a module
+        that is right once it is given the reference's number was told a wrong one.
+        """
+        pairs = _numbers(self) if self.fit == "whole" and self.outputs and self.carried > NOISE else {}
+        if not pairs:
+            return {}
+        arrays, told = to_candidate(self.inputs, self.reference.inputs), self._told(pairs)
+        try:
+            before, after = (self.candidate.rerun({**arrays, **numbers}).outputs for numbers in ({}, told))
+        except Exception:  # whatever a model raises: a number that it refuses is none that it should have been told
+            return {}
+        wrong, right = (worst(self.expected, self.results(found), self.precision) for found in (before, after))
+        return pairs if right <= MODULE_BOUND < wrong else {}
+
+    def _told(self, pairs: Mapping[str, str]) -> Arrays:
+        """The reference's numbers at the candidate's leaves."""
+        return {leaf: self.reference.scalars[other] for leaf, other in pairs.items()}
+
+    @property
+    def _given(self) -> Arrays:
+        """The reference's arguments, as the candidate takes them."""
+        return {**to_candidate(self.inputs, self.reference.inputs), **self._told(self.misled)}
 
     @cached_property
     def forced(self) -> Record:
         """The candidate's module on the reference's arguments."""
-        return self.candidate.rerun(to_candidate(self.inputs, self.reference.inputs))
+        return self.candidate.rerun(self._given)
 
     @cached_property
     def pulled(self) -> Record:
         """The same, with the gradients for the reference's cotangents."""
-        return self.candidate.rerun(
-            to_candidate(self.inputs, self.reference.inputs),
-            to_candidate(self.outputs, self.reference.output_cotangents),
-        )
+        return self.candidate.rerun(self._given, to_candidate(self.outputs, self.reference.output_cotangents))
 
     def on(self, inputs: Arrays) -> Arrays:
         """The candidate's results on other arguments, all in the reference's names and layout."""
@@ -221,6 +250,22 @@ def _misfit(a: ModuleCall, b: ModuleCall, inputs: Matched) -> Matched:
         if leaf in a.outputs:
             found[leaf] = (leaf, Placement(source, axes, value.shape))
     return found
+
+
+def _numbers(twin: Twin) -> dict[str, str]:
+    """Leaves of whole numbers of the candidate and of the reference, where both sides are given different ones.
+
+    A leaf is that of its name; one that is left on each side is the same.
+    """
+    ours, theirs = dict(twin.reference.scalars), dict(twin.candidate.scalars)
+    for leaf, (other, _) in twin.inputs.items():
+        ours.pop(other, None)
+        theirs.pop(leaf, None)
+    pairs = {leaf: leaf for leaf in theirs if leaf in ours}
+    left = [leaf for leaf in theirs if leaf not in pairs], [leaf for leaf in ours if leaf not in pairs]
+    if len(left[0]) == len(left[1]) == 1:
+        pairs[left[0][0]] = left[1][0]
+    return {leaf: other for leaf, other in pairs.items() if ours[other] != theirs[leaf]}
 
 
 def _fed(call: ModuleCall, trace: Trace) -> bool:

@@ -18,7 +18,7 @@ from parity.backends.jax_program import Leaves, as_dtype, isolated
 from parity.formats import FORMATS, Precision
 from parity.noise import Draw, Request, uniforms
 from parity.record import Arrays, Record
-from parity.trace import ModuleCall, Trace, is_array
+from parity.trace import ModuleCall, Trace, is_array, numbers
 
 Pure = Callable[[Leaves, tuple[Any, ...], dict[str, Any]], tuple[Any, Leaves]]
 """(leaves by full path, arguments, keywords) → (raw result, buffers by full path)."""
@@ -94,8 +94,10 @@ class JaxRun:
         """See `Rerun`; runs operation by operation, so that nothing is compiled for one use."""
         with isolated(self.precision), replaying(self.drawn.replay()):
             alone = self.alone()
-            given = {name: jnp.asarray(as_dtype(v, FORMATS[self.precision])) for name, v in inputs.items()}
+            plain = {name: v.item() for name, v in inputs.items() if name in self.numbers}
+            given = {n: jnp.asarray(as_dtype(v, FORMATS[self.precision])) for n, v in inputs.items() if n not in plain}
             floating = {name: v for name, v in given.items() if jnp.issubdtype(v.dtype, jnp.inexact)}
+            given |= plain
             if cotangents is None:
                 smooth, (discrete, after) = self.primal(alone, given, alone.parameters, floating)
                 outputs, after = jax.tree.map(np.asarray, ({**smooth, **discrete}, after))
@@ -111,6 +113,11 @@ class JaxRun:
             param_grads, input_grads = pull(weights)
             found = jax.tree.map(np.asarray, ({**smooth, **discrete}, input_grads, param_grads, after))
         return Record(*found)
+
+    @property
+    def numbers(self) -> Arrays:
+        """Arguments that are plain numbers, and stay such."""
+        return {**numbers(self.args, "input"), **numbers(self.kwargs, "input")}
 
     def primal(
         self, alone: Alone, given: Leaves, parameters: Leaves, floating: Leaves
@@ -208,6 +215,7 @@ class Recorder:
                     outputs=c.outputs,
                     module=c.module,
                     rerun=JaxRun(c.alone, c.args, c.kwargs, self._precision, replace(self._drawn, before=c.before)),
+                    numbers={**numbers(c.args, "input"), **numbers(c.kwargs, "input")},
                     differentiated=c.differentiated,
                 )
                 for c in self._calls

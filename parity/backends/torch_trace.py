@@ -17,7 +17,7 @@ from parity.backends.torch import isolated, to_numpy, to_torch, vector_jacobian
 from parity.backends.torch_noise import Recorder as Noise
 from parity.noise import Draw
 from parity.record import Arrays, Record
-from parity.trace import ModuleCall, Trace, is_array
+from parity.trace import ModuleCall, Trace, is_array, numbers
 
 Tensors = dict[str, torch.Tensor]
 
@@ -189,7 +189,8 @@ def trace(
         rerun = TorchRun(opened.module, target, select, *detached, opened.name, dtype, seed, opened.drawn)
         kind = type(opened.module).__name__
         place = (opened.name, kind, opened.nth, opened.order, opened.parent)
-        calls.append(ModuleCall(*place, opened.inputs, opened.outputs, opened.module, rerun, ins, outs))
+        counted = {**numbers(opened.args, "input"), **numbers(opened.kwargs, "input")}
+        calls.append(ModuleCall(*place, opened.inputs, opened.outputs, opened.module, rerun, ins, outs, counted))
     return Trace(tuple(calls), param_grads)
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from functools import partial
 from itertools import combinations
+from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
+from parity import structure
 from parity.explain.scene import Scene
 from parity.explain.suspect import Family, Hypothesis, Suspect
 from parity.record import Arrays
@@ -31,6 +35,7 @@ def arguments(scene: Scene) -> Iterator[Hypothesis]:
                     yield _with(scene, "preprocess-mismatch", detail, leaf, partial(np.flip, axis=axis))
     yield from _capacity(scene)
     yield from _rearranged(scene)
+    yield from _told(scene)
 
 
 def _rearranged(scene: Scene) -> Iterator[Hypothesis]:
@@ -69,6 +74,33 @@ def _capacity(scene: Scene) -> Iterator[Hypothesis]:
 def _kept(most: int, value: np.ndarray) -> np.ndarray:
     """A matrix with no more than some rows of each column."""
     return np.where(np.cumsum(value > 0, 0) <= most, value, 0)
+
+
+def _told(scene: Scene) -> Iterator[Hypothesis]:
+    """Whole numbers, such as positions, as the candidate hands them to a module that is right with the reference's."""
+    children = sorted(scene.twin.children if scene.twin is not None else (), key=lambda twin: twin.reference.order)
+    for name in dict.fromkeys(child.reference.name for child in children if child.misled):
+        calls = [child for child in children if child.reference.name == name]
+        numbers = [{ours: child.candidate.scalars[theirs] for theirs, ours in child.misled.items()} for child in calls]
+        first, some = next((child, some) for child, some in zip(calls, numbers, strict=True) if some)
+        (leaf, number), *_ = some.items()
+        right, place = first.reference.scalars[leaf], leaf.removeprefix("input")
+        detail = f"{first.reference} is given {number} in place of {right} as its argument {place}"
+        module = scene.module.get_submodule(name.removeprefix(scene.name).removeprefix("."))
+        yield Suspect("argument-differs", scene.name, detail, around=partial(_telling, module, numbers))
+
+
+@contextmanager
+def _telling(module: Any, numbers: list[dict[str, np.ndarray]]) -> Generator[None]:
+    """A module whose calls, one after the other, are given other numbers."""
+    forward, turns = module.forward, iter(numbers)
+
+    def otherwise(*args: Any, **kwargs: Any) -> Any:
+        told = {leaf: value.item() for leaf, value in next(turns, {}).items()}
+        return forward(*structure.replaced(args, told, "input"), **structure.replaced(kwargs, told, "input"))
+
+    with patch.object(module, "forward", otherwise):
+        yield
 
 
 def _with(scene: Scene, cause: str, detail: str, leaf: str, change: Callable[[np.ndarray], np.ndarray]) -> Suspect:

@@ -139,3 +139,51 @@ def test_a_right_module_inside_a_gradient_is_not_blamed_for_its_derivatives() ->
     report = parity.compare(Slope(), candidate, np.random.default_rng(0).normal(size=(4, 5)))
     assert report.divergence is not None
     assert (report.divergence.check, report.divergence.candidate) == ("input_grad", "")
+
+
+class At(torch.nn.Module):
+    """A layer that is told where it stands."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.query, self.table = torch.nn.Linear(5, 3), torch.nn.Parameter(torch.randn(7, 5))
+
+    def forward(self, x: torch.Tensor, position: int) -> torch.Tensor:
+        return torch.tanh(self.query(x + self.table[position]))
+
+
+class Steps(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.at = At()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return sum((self.at(x[:, t], t) for t in range(x.shape[1])), torch.zeros(()))
+
+
+class AtPort(nnx.Module):
+    def __init__(self, first: int = 0) -> None:
+        self.query = nnx.Linear(5, 3, rngs=nnx.Rngs(0))
+        self.table, self.first = nnx.Param(jnp.zeros((7, 5))), first
+
+    def __call__(self, x: jax.Array, *, position: int) -> jax.Array:
+        return jnp.tanh(self.query(x + self.table[...][position + self.first]))
+
+
+class StepsPort(nnx.Module):
+    def __init__(self, first: int = 0, inside: int = 0) -> None:
+        self.at, self.first = AtPort(inside), first
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return sum((self.at(x[:, t], position=t + self.first) for t in range(x.shape[1])), jnp.zeros(()))
+
+
+@pytest.mark.parametrize(("first", "inside", "blamed"), [(1, 0, ""), (0, 1, "at"), (1, -1, None)])
+def test_who_tells_a_wrong_position_is_located_and_not_who_is_told(first: int, inside: int, blamed: str | None) -> None:
+    x = np.random.default_rng(0).normal(size=(2, 4, 5))
+    report = parity.compare(Steps(), StepsPort(first, inside), x, checks=("forward",))
+    assert (report.divergence and report.divergence.reference) == blamed, report
+    if not blamed and report.divergence is not None:
+        (cause,) = report.causes
+        assert (cause.id, cause.where) == ("argument-differs", "Steps")
+        assert cause.detail == "at is given 1 in place of 0 as its argument [1]"
