@@ -149,7 +149,7 @@ def _forward(traced: Traced, check: str) -> Located:
     depth = tuple(
         ModuleError(t.reference.name, t.candidate.name, t.own, t.carried)
         for t in traced.root.all()
-        if (not t.children or t is traced.root) and np.isfinite(t.own)
+        if (not t.children or t is twin or t is traced.root) and np.isfinite(t.own)
     )
     divergence = Divergence(check, twin.reference.name, twin.candidate.name, wrong, twin.own)
     if twin.fit == "half":  # what it does can only be recomputed together with what the sides divide differently

@@ -6,7 +6,7 @@ candidate's own traced values where they are not.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import permutations
 
@@ -28,6 +28,7 @@ class Placement:
       axes: order of the reference's axes, as `numpy.transpose` takes it.
       shape: on the candidate's side.
       order: where along the last axis the candidate's features lie in the reference's; None for the same order.
+      parts: the reference's shape with a merged axis taken apart, which `axes` is about; None where it is `source`.
 
     Example:
       >>> Placement((2, 3, 5), (0, 2, 1), (2, 5, 3)).to_candidate(np.zeros((2, 3, 5))).shape
@@ -38,6 +39,7 @@ class Placement:
     axes: tuple[int, ...]
     shape: tuple[int, ...]
     order: tuple[int, ...] | None = None
+    parts: tuple[int, ...] | None = None
 
     @property
     def plain(self) -> bool:
@@ -46,30 +48,36 @@ class Placement:
 
     def to_candidate(self, array: np.ndarray) -> np.ndarray:
         """The array as the candidate holds it."""
-        placed = array.reshape(self.source).transpose(self.axes).reshape(self.shape)
+        placed = array.reshape(self.parts or self.source).transpose(self.axes).reshape(self.shape)
         return placed if self.order is None else placed[..., list(self.order)]
 
     def to_reference(self, array: np.ndarray) -> np.ndarray:
         """The array as the reference holds it."""
         if self.order is not None:
             array = array[..., np.argsort(self.order)]
-        return array.reshape([self.source[axis] for axis in self.axes]).transpose(np.argsort(self.axes))
+        parts = self.parts or self.source
+        return array.reshape([parts[axis] for axis in self.axes]).transpose(np.argsort(self.axes)).reshape(self.source)
 
 
-def place(reference: np.ndarray, candidate: np.ndarray, *, reordered: bool = False) -> Placement | None:
+def place(
+    reference: np.ndarray, candidate: np.ndarray, *, reordered: bool = False, like: Collection[Placement] = ()
+) -> Placement | None:
     """Finds how the candidate's array holds what the reference's holds.
 
-    The axis order that keeps everything in place is believed unless another fits the values clearly better.
+    The axis order of what lies nearby is believed, else that which keeps everything in place, unless another fits the
+    values clearly better.
 
     Args:
       reference: traced on the torch side.
       candidate: traced on the JAX side, right or wrong.
       reordered: a flattened axis may hold its features in another order, as after flattening NHWC in place of NCHW.
+      like: how other arrays of the same call lie.
 
     Returns:
       The placement, or None where no order of axes gives the candidate's shape.
     """
-    found = list(_orders(reference.shape, candidate.shape))
+    known = {way.axes for way in like}
+    found = sorted(_orders(reference.shape, candidate.shape), key=lambda way: way.axes not in known)
     if not found:
         return None
     if len(found) > 1:
@@ -83,7 +91,12 @@ def place(reference: np.ndarray, candidate: np.ndarray, *, reordered: bool = Fal
 
 
 def match(
-    reference: Arrays, candidate: Arrays, *, reordered: bool = False, kinds: str = "fc"
+    reference: Arrays,
+    candidate: Arrays,
+    *,
+    reordered: bool = False,
+    kinds: str = "fc",
+    like: Collection[Placement] = (),
 ) -> dict[str, tuple[str, Placement]]:
     """Pairs leaves of two calls' arguments or results.
 
@@ -93,6 +106,7 @@ def match(
       reordered: see `place`.
       kinds: which kinds of numbers, as `numpy.dtype.kind` has them. Flags among arguments are better left out: which
         value of a mask means what differs between libraries.
+      like: see `place`.
 
     Returns:
       Candidate leaf → reference leaf and placement, for those that can correspond: the same name first, else the first
@@ -103,7 +117,7 @@ def match(
     for name, value in candidate.items():
         for other in sorted(free, key=lambda n: n != name):
             alike = _sort(free[other]) == _sort(value)
-            way = place(free[other], value, reordered=reordered) if alike else None
+            way = place(free[other], value, reordered=reordered, like=like) if alike else None
             if way is not None:
                 pairs[name] = (other, way)
                 del free[other]
@@ -158,6 +172,8 @@ def _orders(source: tuple[int, ...], shape: tuple[int, ...]) -> Iterator[Placeme
         yield Placement(source, identity, shape)
         if rank > 2:
             yield Placement(source, (0, *range(2, rank), 1), shape)
+        if source[:1] == (np.prod(shape[:2]),) and len(shape) > 2:  # steps and examples merged, steps first
+            yield Placement(source, (1, 0, *range(2, rank + 1)), shape, parts=(shape[1], shape[0], *source[1:]))
 
 
 def _features(reference: np.ndarray, candidate: np.ndarray, way: Placement) -> Placement | None:

@@ -226,8 +226,9 @@ def _matched(pair: Aligned, trace: Trace, precision: Precision) -> Twin | None:
     """The pair with its arrays matched; None where nothing corresponds."""
     a, b = pair.reference, pair.candidate
     inputs = match(a.inputs, b.inputs, kinds="fciu")
-    moved = any(not way.plain for _, way in inputs.values())
-    outputs = match(a.outputs, b.outputs, reordered=moved, kinds="fciub")
+    ways = [way for _, way in inputs.values()]
+    moved = not all(way.plain for way in ways)
+    outputs = match(a.outputs, b.outputs, reordered=moved, kinds="fciub", like=ways)
     given = any(value.dtype.kind not in "biu" for value in b.inputs.values())
     fitting = not given or any(b.inputs[leaf].dtype.kind not in "biu" for leaf in inputs)
     if fitting and outputs:

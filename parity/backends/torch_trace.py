@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from parity import structure
 from parity.backends.base import Call
@@ -106,7 +109,11 @@ class _Open:
 
 
 class _Recorder:
-    """Forward hooks that note every call, and cut the graph at its inputs and outputs with copies."""
+    """Forward hooks that note every call, and cut the graph at its inputs and outputs with copies.
+
+    A linear layer whose weights another module hands to `linear` itself, as fused attention does with its last
+    projection, is called in its place, so that it has a call of its own as it has in the candidate.
+    """
 
     def __init__(self, model: torch.nn.Module, draws: list[Draw]) -> None:
         self._draws = draws
@@ -147,15 +154,25 @@ class _Recorder:
     def hooked(self, model: torch.nn.Module) -> Generator[None]:
         """Hooks on every module below the model; removed afterwards."""
         handles: list[Any] = []
+        below = [module for module in self._names if module is not model]
+        layers = {id(module.weight): module for module in below if isinstance(module, torch.nn.Linear)}
         try:
-            for module in self._names:
-                if module is not model:
-                    handles.append(module.register_forward_pre_hook(self.begin, with_kwargs=True))
-                    handles.append(module.register_forward_hook(self.end, with_kwargs=True))
-            yield
+            for module in below:
+                handles.append(module.register_forward_pre_hook(self.begin, with_kwargs=True))
+                handles.append(module.register_forward_hook(self.end, with_kwargs=True))
+            with patch.object(F, "linear", functools.partial(self._linear, F.linear, layers)):
+                yield
         finally:
             for handle in handles:
                 handle.remove()
+
+    def _linear(
+        self, original: Any, layers: Mapping[int, torch.nn.Linear], x: Any, weight: Any, bias: Any = None
+    ) -> Any:
+        """`linear` by the layer that these are the weights of, where it is not that layer itself which computes."""
+        layer = layers.get(id(weight))
+        itself = getattr(self._stack[-1].module, "weight", None) is weight
+        return original(x, weight, bias) if layer is None or itself or bias is not layer.bias else layer(x)
 
 
 def trace(

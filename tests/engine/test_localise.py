@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +13,7 @@ from flax import nnx
 from torch.nn.utils.parametrizations import weight_norm
 
 import parity
+from tests.engine.explain.mistake import spread
 
 
 class Reference(torch.nn.Module):
@@ -187,3 +190,54 @@ def test_who_tells_a_wrong_position_is_located_and_not_who_is_told(first: int, i
         (cause,) = report.causes
         assert (cause.id, cause.where) == ("argument-differs", "Steps")
         assert cause.detail == "at is given 1 in place of 0 as its argument [1]"
+
+
+class Attending(torch.nn.Module):
+    """Fused attention, which hands the weights of its last layer to a function."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = torch.nn.MultiheadAttention(12, 3, batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:  # (B, T, 12)
+        return self.attention(x, x, x, need_weights=False)[0]
+
+
+class Attention(nnx.Module):
+    """Its last layer in a place of its own."""
+
+    def __init__(self, last: type[nnx.LinearGeneral]) -> None:
+        given: dict[str, Any] = {"rngs": nnx.Rngs(0), "param_dtype": jnp.float64}
+        self.attention = nnx.MultiHeadAttention(3, 12, decode=False, dtype=jnp.float64, **given)
+        self.attention.out = last((3, 4), 12, axis=(-2, -1), dtype=jnp.float64, **given)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return self.attention(x)
+
+
+class BiasTwice(nnx.LinearGeneral):
+    def __call__(self, inputs: jax.Array, out_sharding: Any = None) -> jax.Array:
+        assert self.bias is not None
+        return super().__call__(inputs, out_sharding) + self.bias[...]
+
+
+class Stopped(nnx.LinearGeneral):
+    def __call__(self, inputs: jax.Array, out_sharding: Any = None) -> jax.Array:
+        return super().__call__(jax.lax.stop_gradient(inputs), out_sharding)
+
+
+@pytest.mark.parametrize(
+    ("last", "check", "cause"),
+    [(BiasTwice, "forward", "bias-twice"), (Stopped, "input_grad", "stop-gradient-extra")],
+)
+def test_the_last_layer_of_fused_attention_has_a_place_of_its_own(
+    last: type[nnx.LinearGeneral], check: str, cause: str
+) -> None:
+    x = np.random.default_rng(0).normal(size=(2, 5, 12))
+    with jax.enable_x64(True):
+        right, wrong = Attention(nnx.LinearGeneral), Attention(last)
+    assert parity.compare(spread(Attending()), right, x).ok
+    report = parity.compare(spread(Attending()), wrong, x, checks=(check,))
+    assert report.divergence is not None
+    assert (report.divergence.reference, report.divergence.candidate) == ("attention.out_proj", "attention/out")
+    assert report.causes[0].id == cause, report

@@ -31,11 +31,8 @@ pair = Pair(
     inputs=lambda config: st.integers(1, 10**6).map(lambda n: (real(n % 7 + 1),)),
 )
 
-class Recorded:
-    def trial(self, example, precision):
-        return example.profile, example.seed
-
-explore.open_session = lambda *args, **options: Recorded()
+explore.open_session = lambda *args, **options: object()
+explore.Trial = lambda session, example, precision: (example.profile, example.seed)
 explore.explore(pair, "nnx", "float64", Budget(40, 6, 3), lambda case, trial: print(case, *trial))
 """
 

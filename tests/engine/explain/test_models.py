@@ -105,9 +105,7 @@ ENCODER = tuple(
         ("embedding-scale", "", "factor", 1.0, None),
         ("stop-gradient-extra", "blocks.0.mlp.2", "blocks/0/mlp/2", rebuilt(Stopped, 24, 12), None),
         ("constant-factor", "blocks.1.mlp.0", "blocks/1/mlp/0", rebuilt(Halved, 12, 24), None),
-        ("layernorm-as-rms", "blocks.0.norm1", "blocks/0/norm1", None, None),
     )
-    if value is not None
 )
 
 CONVNET = (
