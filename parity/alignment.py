@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -61,7 +61,10 @@ def align(
     """
     settled = {reference.root.order: candidate.root.order}
     apart: tuple[set[int], set[int]] = set(), set()
-    for name, path in _by_weights(reference, candidate, steps, first_name).items():
+    holdings = _holdings(steps, first_name)
+    for ours, theirs in _stacked(reference, candidate, holdings):
+        settled |= {a.order: b.order for a, b in zip(ours, theirs, strict=True)}
+    for name, path in _by_weights(reference, candidate, holdings).items():
         ours = [call.order for call in reference.calls if call.name == name]
         theirs = [call.order for call in candidate.calls if call.name == path]
         if len(ours) == len(theirs):
@@ -88,21 +91,60 @@ def tokens(name: str) -> tuple[str, ...]:
     return tuple(part for part in re.split(r"[./_]+", spaced.lower()) if part and part != "layers")
 
 
-def _by_weights(
-    reference: Trace, candidate: Trace, steps: Sequence[Step], first_name: Mapping[str, str]
-) -> dict[str, str]:
-    """Torch name → path of modules that hold corresponding weights."""
+Holding = tuple[frozenset[str], frozenset[str]]
+"""First names of torch's parameters, and the paths that one step of the mapping fills with them."""
+
+
+def _holdings(steps: Sequence[Step], first_name: Mapping[str, str]) -> list[Holding]:
+    """Weights by the steps that carry them, paths without linen's collections."""
+    prefixed = any(path.startswith("params/") for step in steps for path in step.targets)
+    return [
+        (
+            frozenset(first_name.get(name, name) for name in step.sources),
+            frozenset(path.split("/", 1)[1] if prefixed else path for path in step.targets),
+        )
+        for step in steps
+    ]
+
+
+def _stacked(
+    reference: Trace, candidate: Trace, holdings: Sequence[Holding]
+) -> Iterator[tuple[list[ModuleCall], list[ModuleCall]]]:
+    """Layers, and the calls of a module that holds their weights stacked: a loop calls it once for each of them."""
+    for path, theirs in _by_name(candidate).items():
+        stacks = [sources for sources, targets in holdings if all(_inside(t, path, "/") for t in targets)]
+        if not path or not stacks or {len(stack) for stack in stacks} != {len(theirs)} or len(theirs) == 1:
+            continue
+        own = frozenset().union(*stacks)
+        others = frozenset().union(*(sources for sources, _ in holdings)) - own
+        ours = [
+            calls[0]
+            for name, calls in _by_name(reference).items()
+            if all(sum(_inside(source, name, ".") for source in stack) == 1 for stack in stacks)
+            and not any(_inside(other, name, ".") for other in others)
+        ]
+        if len(ours) == len(theirs):
+            yield ours, theirs
+
+
+def _by_name(trace: Trace) -> dict[str, list[ModuleCall]]:
+    """Calls by their module."""
+    calls: dict[str, list[ModuleCall]] = defaultdict(list)
+    for call in trace.calls:
+        calls[call.name].append(call)
+    return calls
+
+
+def _by_weights(reference: Trace, candidate: Trace, holdings: Sequence[Holding]) -> dict[str, str]:
+    """Torch name → path of modules that hold corresponding weights; the models themselves are a pair anyway."""
     ours: dict[frozenset[str], list[str]] = defaultdict(list)
     theirs: dict[frozenset[str], list[str]] = defaultdict(list)
-    plain = [({first_name.get(n, n) for n in step.sources}, set(step.targets)) for step in steps]
-    for name in dict.fromkeys(call.name for call in reference.calls):
-        held = [targets for sources, targets in plain if all(_inside(s, name, ".") for s in sources)]
+    for name in dict.fromkeys(call.name for call in reference.calls if call.name):
+        held = [targets for sources, targets in holdings if all(_inside(s, name, ".") for s in sources)]
         ours[frozenset().union(*held)].append(name)
-    prefixed = any(path.startswith("params/") for _, targets in plain for path in targets)
-    every = [path for _, targets in plain for path in targets]
-    for path in dict.fromkeys(call.name for call in candidate.calls):
-        held = frozenset(t for t in every if _inside(t.split("/", 1)[1] if prefixed else t, path, "/"))
-        theirs[held].append(path)
+    every = [path for _, targets in holdings for path in targets]
+    for path in dict.fromkeys(call.name for call in candidate.calls if call.name):
+        theirs[frozenset(t for t in every if _inside(t, path, "/"))].append(path)
     pairs: dict[str, str] = {}
     for weights, names in ours.items():
         if weights and weights in theirs:

@@ -25,6 +25,9 @@ from parity.twins import Twin, twins, worst
 if TYPE_CHECKING:
     from parity.trial import Trial
 
+MOST_UNROLLED = 1000
+"""Calls of modules up to which loops of the candidate are run step by step; 20 to 100 a second are."""
+
 
 @dataclass(frozen=True)
 class Located:
@@ -120,6 +123,7 @@ def trace(trial: Trial, mode: Mode, precision: Precision) -> Traced:
         train=train,
         seed=seed,
         draws=trial.reference(mode).draws,
+        unroll=len(reference.calls) <= MOST_UNROLLED,
     )
     rough = None
     if precision != "float64":
@@ -323,9 +327,12 @@ def _parameter_gradients(traced: Traced, twin: Twin) -> tuple[Arrays, Arrays]:
     for call in calls:
         for path, value in call.pulled.param_grads.items():
             total[path] = total[path] + value if path in total else value
-    filled = {path for step in session.plan.steps for path in step.targets}
+    leaves = session.carried(traced.trial.state)
+    shapes = {path: np.shape(leaves[path]) for path in session.filled()}
+    # In a loop over stacked layers a call has its own layer's share alone.
+    total = {path: grad for path, grad in total.items() if grad.shape == shapes.get(path)}
     own = {n for n, aliases in session.parameter_names().items() if len(aliases) == 1}
-    back = session.plan.pullback({path: g for path, g in total.items() if path in filled}, traced.trial.state)
+    back = session.plan.pullback(total, traced.trial.state)
     observed = {n: value for n, value in back.items() if n in own and n.startswith(f"{name}.")}
     return {n: traced.reference.param_grads[n] for n in observed}, observed
 

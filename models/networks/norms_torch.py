@@ -26,7 +26,7 @@ def get_norm(norm: str, **kwargs: Any) -> nn.Module:
         The layer, or `nn.Identity`.
 
     Example:
-        >>> get_norm("layer", normalized_shape=3)
-        LayerNorm((3,), eps=1e-05, elementwise_affine=True, bias=True)
+        >>> get_norm("layer", normalized_shape=3).weight.shape
+        torch.Size([3])
     """
     return _NORMS[norm](**kwargs) if norm in _NORMS else nn.Identity()

@@ -155,12 +155,17 @@ class Recorder:
 
     Calls inside `jit`, `scan` or `vmap` have no values: they are left out, and the module around the transformation
     stands for them. Inside `jax.grad` they have.
+
+    Attributes:
+      replay: answers what the model draws.
+      blind: some call was left out.
     """
 
     def __init__(self, precision: Precision, drawn: Drawn) -> None:
         self._precision: Precision = precision
         self._drawn = drawn
         self.replay = drawn.replay()
+        self.blind = False
         self._calls: list[_Open] = []
         self._counts: Counter[str] = Counter()
         self._stack: list[_Open] = []
@@ -173,6 +178,7 @@ class Recorder:
         call: Callable[..., Any],
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
+        held: Any = (),
     ) -> Any:
         """Runs a call of a module and notes it.
 
@@ -183,13 +189,16 @@ class Recorder:
           call: applied to the arguments.
           args: positional arguments.
           kwargs: keyword arguments.
+          held: the module's own values.
 
         Returns:
           The result of the call, as it is.
         """
         nested = bool(self._stack) and self._stack[-1].name == name  # a class that calls its parent's `__call__`
         known = _valued(args, "input"), _valued(kwargs, "input")
-        if nested or _traced(known):
+        traced = _traced((known, held))
+        self.blind |= traced
+        if nested or traced:
             return call(*args, **kwargs)
         parent = self._stack[-1].order if self._stack else None
         kind = getattr(module, "__name__", None) or type(module).__name__

@@ -61,7 +61,7 @@ def interceptor(recorder: Recorder, keys: dict[str, Any], *, train: bool) -> Cal
         apart, variables = module.unbind()
         variables = jax.tree.map(value_of, variables)  # of this moment: the call updates its buffers in place
         alone = functools.partial(taken_apart, apart, variables, module.path, keys, train=train)
-        return recorder.around(apart, "/".join(module.path), alone, proceed, args, kwargs)
+        return recorder.around(apart, "/".join(module.path), alone, proceed, args, kwargs, variables)
 
     return intercept
 

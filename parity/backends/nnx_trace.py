@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from flax import nnx
 
 from parity.backends.jax_program import Leaves
-from parity.backends.jax_trace import Alone, Recorder, split
+from parity.backends.jax_trace import Alone, Recorder, split, value_of
 from parity.backends.nnx import NnxProgram
+
+PATH = "path_in_the_traced_model"
+"""Attribute of a module that is being traced; it goes along when the model is taken apart and put together again."""
 
 
 def record(program: NnxProgram, recorder: Recorder, leaves: Leaves, inputs: tuple[Any, ...], *, train: bool) -> None:
@@ -30,7 +33,7 @@ def record(program: NnxProgram, recorder: Recorder, leaves: Leaves, inputs: tupl
     def root(bound: Any) -> Any:
         return lambda *args: program.call.select(program.call.of(bound)(*args))
 
-    alone = functools.partial(taken_apart, fresh, (), root)
+    alone = functools.partial(taken_apart, fresh, (), {}, root)
     with intercepted(model, fresh, recorder):
         recorder.around(model, "", alone, root(model), inputs, {})
 
@@ -61,20 +64,22 @@ def intercepted(model: nnx.Module, fresh: Callable[[], nnx.Module], recorder: Re
       fresh: builds the same model again, for running modules alone.
       recorder: notes the calls.
     """
-    paths = {id(module): path for path, module in nnx.iter_modules(model)}
+    paths = {joined(path): path for path, _ in nnx.iter_modules(model)}
     for path, module in list(nnx.iter_modules(model)):
         _name_functions(module, path, recorder)
+        setattr(module, PATH, joined(path))
     again = functools.cache(lambda: dict(nnx.iter_modules(fresh())))
 
     def wrapped(original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
         def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-            path = paths.get(id(self))
+            path = paths.get(getattr(self, PATH, ""))
             bound = functools.partial(original, self)
-            if not path:  # the model itself is noted by its caller; others came into being inside a transformation
+            if not path:  # the model itself is noted by its caller; others were made on the way
                 return bound(*args, **kwargs)
-            alone = functools.partial(taken_apart, lambda: again()[path], path)
-            return recorder.around(self, joined(path), alone, bound, args, kwargs)
+            held = {joined((*path, *key)): value_of(variable.get_value()) for key, variable in _variables(self).items()}
+            alone = functools.partial(taken_apart, lambda: again()[path], path, held)
+            return recorder.around(self, joined(path), alone, bound, args, kwargs, held)
 
         return call
 
@@ -82,12 +87,18 @@ def intercepted(model: nnx.Module, fresh: Callable[[], nnx.Module], recorder: Re
         yield
 
 
-def taken_apart(module: Callable[[], Any], path: tuple[Any, ...], call: Callable[[Any], Any] = lambda m: m) -> Alone:
+def taken_apart(
+    module: Callable[[], Any],
+    path: tuple[Any, ...],
+    held: Mapping[str, Any],
+    call: Callable[[Any], Any] = lambda bound: bound,
+) -> Alone:
     """A module as a pure function of its leaves.
 
     Args:
       module: gives the module.
       path: its place in the model.
+      held: values of its leaves by full path, in place of those it has: in a loop they are those of the iteration.
       call: what is called of it.
     """
     graph, state = nnx.split(module())
@@ -103,10 +114,16 @@ def taken_apart(module: Callable[[], Any], path: tuple[Any, ...], call: Callable
         after = dict(nnx.to_flat_state(nnx.state(merged)))
         return result, {name: after[leaves[name]].get_value() for name in buffers}
 
-    values = {name: flat[key].get_value() for name, key in leaves.items()}
+    values = {name: held.get(name, flat[key].get_value()) for name, key in leaves.items()}
     learned = frozenset(name for name, key in leaves.items() if isinstance(flat[key], nnx.Param))
     parameters, buffers = split(values, learned)
     return Alone(parameters, buffers, apply)
+
+
+def _variables(module: nnx.Module) -> dict[Any, Any]:
+    """Variables of a module by path, but for random streams."""
+    flat = nnx.to_flat_state(nnx.state(module))
+    return {key: variable for key, variable in flat if not isinstance(variable, nnx.RngState)}
 
 
 def joined(path: tuple[Any, ...]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import jax
@@ -54,8 +55,9 @@ def trace_candidate(
     train: bool,
     seed: int,
     draws: tuple[Draw, ...] = (),
+    unroll: bool = False,
 ) -> Trace:
-    """One run of the JAX side, operation by operation.
+    """One run of the JAX side, operation by operation; where loops hide calls, once more with the loops unrolled.
 
     NNX and linen modules are noted one by one; of other libraries the model as a whole is.
 
@@ -67,13 +69,38 @@ def trace_candidate(
       train: training mode.
       seed: of the example.
       draws: those of the reference, for the candidate's to take their numbers from.
+      unroll: whether loops may be unrolled.
 
     Returns:
       The trace.
     """
     assert isinstance(program, JaxProgram)
     expected, inside = program.requests_of(train, draws), program.draws_inside(train, draws)
-    recorder = Recorder(precision, Drawn.of(seed, draws, expected, inside))
+    drawn = Drawn.of(seed, draws, expected, inside)
+
+    def recorded() -> Recorder:
+        recorder = Recorder(precision, drawn)
+        _record(program, recorder, state, inputs, precision=precision, train=train, seed=seed)
+        return recorder
+
+    recorder = recorded()
+    if recorder.blind and unroll and not inside:  # what is drawn in a loop is drawn once for all of its iterations
+        with suppress(Exception), jax.disable_jit():  # a model that only runs compiled keeps the shorter trace
+            recorder = recorded()
+    return recorder.trace()
+
+
+def _record(
+    program: JaxProgram,
+    recorder: Recorder,
+    state: Arrays,
+    inputs: tuple[np.ndarray, ...],
+    *,
+    precision: Precision,
+    train: bool,
+    seed: int,
+) -> None:
+    """Runs the model with every call noted that its library lets be watched."""
     with isolated(precision), replaying(recorder.replay):
         leaves = {path: jnp.asarray(as_dtype(value, FORMATS[precision])) for path, value in state.items()}
         arguments = tuple(jnp.asarray(as_dtype(value, FORMATS[precision])) for value in inputs)
@@ -84,7 +111,6 @@ def trace_candidate(
             linen_trace.record(program, recorder, leaves, arguments, train=train, key=key)
         else:
             _record_whole(program, recorder, leaves, arguments, train=train, key=key)
-    return recorder.trace()
 
 
 def _record_whole(

@@ -27,8 +27,8 @@ PRECISIONS: tuple[Precision, ...] = ("float64", "float32", "bfloat16")
 """In this order a fault meets the gate; only what the first lets pass meets the second."""
 
 
-NUMERIC = frozenset({"forward", "input_grad", "param_grad", "buffers", "loop", "special", "second_order"})
-"""Checks that compare numbers of one call or a few; a fault that only others can see is not judged by numbers."""
+NUMERIC = frozenset({"forward", "input_grad", "param_grad", "buffers", "loop", "special", "second_order", "dtypes"})
+"""Checks that compare numbers or formats of one call or a few; what only others can see is not judged by those."""
 
 
 def run(
