@@ -66,12 +66,13 @@ def align(
         settled |= {a.order: b.order for a, b in zip(ours, theirs, strict=True)}
     for name, path in _by_weights(reference, candidate, holdings).items():
         ours = [call.order for call in reference.calls if call.name == name]
-        theirs = [call.order for call in candidate.calls if call.name == path]
+        theirs = [call for call in candidate.calls if call.name == path]
         if len(ours) == len(theirs):
-            settled |= dict(zip(ours, theirs, strict=True))
-        else:
+            settled |= {a: b.order for a, b in zip(ours, theirs, strict=True)}
+            continue
+        apart[1].update(call.order for call in theirs)
+        if not all(call.looped for call in theirs):  # else what is around the loop may be the counterpart
             apart[0].update(ours)
-            apart[1].update(theirs)
     sure = frozenset(settled)
     for order in sorted(settled):
         _fill(reference, candidate, order, settled, apart)

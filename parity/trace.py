@@ -49,6 +49,7 @@ class ModuleCall:
       numbers: whole numbers among the arguments that are no arrays, by leaf name: a position, a count.
       differentiated: the model itself takes a derivative through it, so that its inputs' cotangents come from more than
         those of its outputs.
+      looped: it happens in a loop or a compiled function, and was seen because they were run step by step.
     """
 
     name: str
@@ -64,6 +65,7 @@ class ModuleCall:
     output_cotangents: Arrays = field(default_factory=nothing)
     numbers: Arrays = field(default_factory=nothing)
     differentiated: bool = False
+    looped: bool = False
 
     @property
     def scalars(self) -> Arrays:

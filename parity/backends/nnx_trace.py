@@ -122,7 +122,7 @@ def taken_apart(
 
 def _variables(module: nnx.Module) -> dict[Any, Any]:
     """Variables of a module by path, but for random streams."""
-    flat = nnx.to_flat_state(nnx.state(module))
+    flat: Any = nnx.to_flat_state(nnx.state(module, nnx.Variable))
     return {key: variable for key, variable in flat if not isinstance(variable, nnx.RngState)}
 
 

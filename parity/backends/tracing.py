@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -84,10 +86,18 @@ def trace_candidate(
         return recorder
 
     recorder = recorded()
+    trace = recorder.trace()
     if recorder.blind and unroll and not inside:  # what is drawn in a loop is drawn once for all of its iterations
         with suppress(Exception), jax.disable_jit():  # a model that only runs compiled keeps the shorter trace
-            recorder = recorded()
-    return recorder.trace()
+            return _unrolled(recorded().trace(), trace)
+    return trace
+
+
+def _unrolled(trace: Trace, plain: Trace) -> Trace:
+    """The trace of unrolled loops, with the calls marked that the plain one does not have."""
+    outside = Counter(call.name for call in plain.calls)
+    everywhere = Counter(call.name for call in trace.calls)
+    return replace(trace, calls=tuple(replace(c, looped=everywhere[c.name] > outside[c.name]) for c in trace.calls))
 
 
 def _record(
