@@ -65,14 +65,17 @@ def align(
     for ours, theirs in _stacked(reference, candidate, holdings):
         settled |= {a.order: b.order for a, b in zip(ours, theirs, strict=True)}
     for name, path in _by_weights(reference, candidate, holdings).items():
-        ours = [call.order for call in reference.calls if call.name == name]
+        ours = [call for call in reference.calls if call.name == name]
         theirs = [call for call in candidate.calls if call.name == path]
+        looped = all(call.looped for call in theirs)
         if len(ours) == len(theirs):
-            settled |= {a: b.order for a, b in zip(ours, theirs, strict=True)}
-            continue
-        apart[1].update(call.order for call in theirs)
-        if not all(call.looped for call in theirs):  # else what is around the loop may be the counterpart
-            apart[0].update(ours)
+            settled |= {a.order: b.order for a, b in zip(ours, theirs, strict=True)}
+        elif looped and len(ours) == 1:  # what is around the loop may be the counterpart
+            apart[1].update(call.order for call in theirs)
+        else:
+            settled |= {a.order: b.order for a, b in _iterations(ours, theirs)} if looped else {}
+            apart[0].update(call.order for call in ours)
+            apart[1].update(call.order for call in theirs)
     sure = frozenset(settled)
     for order in sorted(settled):
         _fill(reference, candidate, order, settled, apart)
@@ -90,6 +93,21 @@ def tokens(name: str) -> tuple[str, ...]:
     """
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
     return tuple(part for part in re.split(r"[./_]+", spaced.lower()) if part and part != "layers")
+
+
+def _iterations(ours: list[ModuleCall], theirs: list[ModuleCall]) -> Iterator[tuple[ModuleCall, ModuleCall]]:
+    """Calls on arrays of the same sizes, in turn: a loop may stop earlier, and leave to one call what followed it."""
+    begin = 0
+    for call in ours:
+        alike = next((i for i in range(begin, len(theirs)) if _sizes(theirs[i]) == _sizes(call)), None)
+        if alike is not None:
+            begin = alike + 1
+            yield call, theirs[alike]
+
+
+def _sizes(call: ModuleCall) -> list[int]:
+    """Elements of what a call was given."""
+    return sorted(value.size for value in call.inputs.values())
 
 
 Holding = tuple[frozenset[str], frozenset[str]]

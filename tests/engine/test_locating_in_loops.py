@@ -159,3 +159,36 @@ def test_a_gradient_by_stacked_layers_belongs_to_what_holds_the_stack() -> None:
     report = parity.compare(spread(TorchStack()), Stack(layer=Halved), X, checks=("param_grad",))
     assert report.divergence is not None
     assert (report.divergence.reference, report.divergence.introduced) == ("", True), report
+
+
+class TorchUntil(nn.Module):
+    """A block until its result is large, and once more on all of two batches together."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.block = TorchBlock()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        while bool(x.detach().square().sum() < 400):
+            x = self.block(x)
+        return torch.cat([self.block(x), self.block(-x)])
+
+
+class Until(nnx.Module):
+    """`TorchUntil`."""
+
+    def __init__(self, epsilon: float) -> None:
+        self.block = Block(nnx.Rngs(0), epsilon)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        x = jax.lax.while_loop(lambda x: jnp.square(x).sum() < 400, self.block, x)
+        return self.block(jnp.concatenate([x, -x]))
+
+
+def test_loops_that_stop_at_different_times_are_compared_as_far_as_they_go() -> None:
+    report = parity.compare(spread(TorchUntil()), Until(1e-5), X, checks=("forward",))
+    assert report.ok, report
+    report = parity.compare(spread(TorchUntil()), Until(3.0), X, checks=("forward",))
+    assert report.divergence is not None
+    assert (report.divergence.reference, report.divergence.introduced) == ("block.norm", True), report
+    assert (report.causes[0].id, report.causes[0].where) == ("norm-epsilon", "block.norm"), report
