@@ -36,11 +36,14 @@ class Draw:
         `other` for what cannot be injected.
       shape: of the uniform numbers behind it.
       chance: probability of a one, for a bernoulli draw with a single known probability.
+      upper: probability of the upper end of uniform numbers that are cut in two, as by `floor(p + u)`, `u > 1 - p`
+        and `u < 1 - p`.
     """
 
     kind: str
     shape: tuple[int, ...]
     chance: float | None = None
+    upper: float | None = None
 
     def __str__(self) -> str:
         chance = "" if self.chance is None else f" with p = {self.chance:.6g}"
@@ -117,6 +120,22 @@ def assigned(requests: Sequence[Request], recorded: Sequence[Draw]) -> tuple[Req
                 source = _first(request.draw, recorded, sources.values(), alike)
                 sources |= {} if source is None else {place: source}
     return tuple(Request(request.draw, sources.get(place)) for place, request in enumerate(requests))
+
+
+def ended(numbers: Any, draw: Draw, wanted: Draw) -> Any:
+    """Uniform numbers of a draw for a bernoulli draw, whose ones are at the lower end: mirrored where they should not.
+
+    Args:
+      numbers: array of numpy or JAX.
+      draw: whose numbers they are.
+      wanted: whose they become.
+
+    Example:
+      >>> ended(np.array([0.25]), Draw("uniform", (1,), upper=0.8), Draw("bernoulli", (1,), 0.8))
+      array([0.75])
+    """
+    mirrored = draw.upper is not None and wanted.chance is not None and _same_chance(draw.upper, wanted.chance)
+    return 1 - numbers if mirrored else numbers
 
 
 def oriented(numbers: Any, shape: tuple[int, ...]) -> Any:

@@ -17,7 +17,7 @@ import jax
 import jax.extend
 import jax.numpy as jnp
 
-from parity.noise import Draw, Request, match, oriented
+from parity.noise import Draw, Request, ended, match, oriented
 
 Numbers = tuple[Any, ...]
 Fill = Callable[[tuple[int, ...]], Any]
@@ -71,7 +71,10 @@ class Replay:
         self.requests.append(request)
         self.keys.append(key)
         self.inside |= _level() != self._level
-        return None if request.source is None else oriented(self._numbers[request.source], wanted.shape)
+        if request.source is None:
+            return None
+        numbers = ended(self._numbers[request.source], self._recorded[request.source], wanted)
+        return oriented(numbers, wanted.shape)
 
     def _answered(self, wanted: Draw) -> Request:
         """As expected; the most alike that is left, where nothing was expected or the call has taken another course."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from parity.noise import OTHER, Draw, uniforms
 
@@ -28,15 +30,19 @@ class Recorder(TorchDispatchMode):
     def __init__(self, seed: int) -> None:
         super().__init__()
         self._seed = seed
+        self._uniform: Any = WeakTensorKeyDictionary()  # uniform numbers, or those moved by a number → draw, number
         self.draws: list[Draw] = []
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if torch.Tag.nondeterministic_seeded not in func.tags:
-            return func(*args, **kwargs)
         name = func.overloadpacket.__name__
+        if torch.Tag.nondeterministic_seeded not in func.tags:
+            found = func(*args, **kwargs)
+            if len(self._uniform):
+                self._follow(name.rstrip("_"), args, found)
+            return found
         if name == "rrelu_with_noise":
             return self._rrelu(*args, **kwargs)
         if name == "native_dropout":
@@ -49,7 +55,25 @@ class Recorder(TorchDispatchMode):
             kind, transform = OTHER, None  # several draws with replacement
         shape = tuple((args[0] if kind == "categorical" else found).shape)
         numbers = self._take(Draw(kind, shape, _chance(name, args)))
+        if name in ("rand", "rand_like") or (name == "uniform_" and len(args) == 1 and not kwargs):
+            self._uniform[found] = len(self.draws) - 1, 0.0
         return found if transform is None else found.copy_(transform(found, numbers, args, kwargs))
+
+    def _follow(self, name: str, args: tuple[Any, ...], found: Any) -> None:
+        """Notes which end of uniform numbers makes a one."""
+        given = args[0] if args else None
+        if not isinstance(given, Tensor) or given not in self._uniform:
+            return
+        draw, moved = self._uniform[given]
+        number = args[1] if len(args) > 1 and isinstance(args[1], float) else None
+        if name == "add" and number is not None:
+            self._uniform[found] = draw, moved + number
+        elif name == "floor" and 0 < moved < 1:
+            self.draws[draw] = replace(self.draws[draw], upper=moved)
+        elif name in ("gt", "ge", "lt", "le") and number is not None and 0 < number - moved < 1:
+            upper = 1 - number + moved
+            if name in ("gt", "ge") or upper != 0.5:  # of two equal ends the lower one is meant
+                self.draws[draw] = replace(self.draws[draw], upper=upper)
 
     def _take(self, draw: Draw) -> Tensor:
         """Records a draw and returns its uniform numbers."""
