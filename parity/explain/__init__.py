@@ -44,11 +44,12 @@ from parity.explain import (
     statistics,
     values,
 )
+from parity.explain.family import Family
 from parity.explain.pattern import describe, factor
 from parity.explain.probe import probes
 from parity.explain.scene import Scene
 from parity.explain.search import search
-from parity.explain.suspect import Family, Hypothesis
+from parity.explain.suspect import Hypothesis
 from parity.localise import Located
 from parity.report import Cause
 

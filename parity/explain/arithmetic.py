@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from parity.backends.torch_rewrite import Op
+from parity.explain.family import Family
 from parity.explain.pattern import added, factor
 from parity.explain.scene import Scene
-from parity.explain.suspect import Family, Hypothesis, at, dialled
+from parity.explain.suspect import Hypothesis, at, dialled
 
 MOST_FACTORS = 80
 """Calls that are tried with a factor."""

@@ -12,9 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from parity.backends.torch_rewrite import Op
+from parity.explain.family import Family
 from parity.explain.noise import masked
 from parity.explain.scene import Scene
-from parity.explain.suspect import Family, Hypothesis, at, dialled
+from parity.explain.suspect import Hypothesis, at, dialled
 
 ORDERS: tuple[tuple[int, int, int], ...] = ((0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0))
 """Orders of query, key and value other than the right one."""

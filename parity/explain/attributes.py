@@ -11,9 +11,10 @@ from unittest.mock import patch
 
 from torch import nn
 
+from parity.explain.family import Family
 from parity.explain.scene import Scene
 from parity.explain.settings import same
-from parity.explain.suspect import Family, Hypothesis, Setting, Suspect
+from parity.explain.suspect import Hypothesis, Setting, Suspect
 
 MOST_SETTINGS = 16
 """Settings of a module that are tried."""

@@ -9,8 +9,9 @@ from typing import Any
 from torch import Tensor
 
 from parity.backends.torch_rewrite import Op, Replace
+from parity.explain.family import Family
 from parity.explain.scene import Scene
-from parity.explain.suspect import Dial, Family, Hypothesis, Suspect
+from parity.explain.suspect import Dial, Hypothesis, Suspect
 
 MOVES = ("add", "sub", "addcmul", "addcdiv")
 """Calls that move a value on, their first argument."""

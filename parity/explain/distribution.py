@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 from torch import distributions as D
 
+from parity.explain.family import Family
 from parity.explain.scene import Scene
-from parity.explain.suspect import Family, Hypothesis, Suspect
+from parity.explain.suspect import Hypothesis, Suspect
 
 Change = Callable[[Any], Any]
 

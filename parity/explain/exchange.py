@@ -10,8 +10,9 @@ from itertools import combinations
 import torch
 from torch import nn
 
+from parity.explain.family import Family
 from parity.explain.scene import Scene
-from parity.explain.suspect import Family, Hypothesis, Suspect
+from parity.explain.suspect import Hypothesis, Suspect
 from parity.record import Arrays
 
 CAUSE = "values-exchanged"

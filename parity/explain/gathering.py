@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from parity.backends.torch_rewrite import Op, Replace
+from parity.explain.family import Family
 from parity.explain.scene import Scene
-from parity.explain.suspect import Family, Hypothesis, Suspect, at
+from parity.explain.suspect import Hypothesis, Suspect, at
 
 
 def scattering(op: Op) -> Iterator[Hypothesis]:

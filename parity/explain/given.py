@@ -12,8 +12,9 @@ from unittest.mock import patch
 import numpy as np
 
 from parity import structure
+from parity.explain.family import Family
 from parity.explain.scene import Scene
-from parity.explain.suspect import Family, Hypothesis, Suspect
+from parity.explain.suspect import Hypothesis, Suspect
 from parity.record import Arrays
 
 MOST_AXIS = 4

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from parity.backends.torch_rewrite import Op
+from parity.explain.family import Family
 from parity.explain.scene import Scene
-from parity.explain.suspect import Family, Hypothesis, Suspect, at
+from parity.explain.suspect import Hypothesis, Suspect, at
 
 _QUIET = ("dim", "size", "detach", "numel", "is_floating_point", "shape", "stride", "ndimension", "len")
 

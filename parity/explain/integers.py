@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from parity.backends.torch_rewrite import Op
-from parity.explain.suspect import Family, Hypothesis, at
+from parity.explain.family import Family
+from parity.explain.suspect import Hypothesis, at
 
 BITS = {torch.int8: 8, torch.uint8: 8, torch.int16: 16, torch.int32: 32, torch.int64: 64}
 

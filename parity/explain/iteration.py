@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from parity.backends.torch_rewrite import Op, Replace
+from parity.explain.family import Family
 from parity.explain.scene import Scene
-from parity.explain.suspect import Family, Hypothesis, Suspect
+from parity.explain.suspect import Hypothesis, Suspect
 
 LONGEST_ROUND = 60
 """Calls in one round of a loop."""

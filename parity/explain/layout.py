@@ -9,7 +9,8 @@ from typing import Any
 from torch import Tensor
 
 from parity.backends.torch_rewrite import Op
-from parity.explain.suspect import Family, Hypothesis, at
+from parity.explain.family import Family
+from parity.explain.suspect import Hypothesis, at
 
 MOST_PIECES = 4
 """Pieces of a chunk whose orders are all tried."""

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from parity.backends.torch_rewrite import Op, Replace
+from parity.explain.family import Family
 from parity.explain.scene import Scene
-from parity.explain.suspect import Family, Hypothesis, Suspect
+from parity.explain.suspect import Hypothesis, Suspect
 
 OUTER = ("exp", "log", "sqrt", "square", "neg")
 """Functions of one number that may be averaged over rows instead."""

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from parity.backends.torch_rewrite import Op
+from parity.explain.family import Family
 from parity.explain.scene import Scene
-from parity.explain.suspect import Family, Hypothesis, Setting, at, dialled
+from parity.explain.suspect import Hypothesis, Setting, at, dialled
 from parity.noise import stretched
 
 MOST_AXES = 4

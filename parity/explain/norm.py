@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from parity.backends.torch_rewrite import Op
+from parity.explain.family import Family
 from parity.explain.scene import Scene
-from parity.explain.suspect import Family, Hypothesis, at, changed, dialled
+from parity.explain.suspect import Hypothesis, at, changed, dialled
 
 EPSILONS = (1e-5, 1e-6, 1e-3, 1e-8, 1e-12, 1e-4, 1e-7, 1.1920928955078125e-07, 0.0)
 Axes = tuple[int, ...]

@@ -11,9 +11,10 @@ from unittest.mock import patch
 import torch
 from torch import optim
 
+from parity.explain.family import Family
 from parity.explain.scene import Scene
 from parity.explain.schedule import other_schedules
-from parity.explain.suspect import Edit, Family, Hypothesis, Setting, Suspect
+from parity.explain.suspect import Edit, Hypothesis, Setting, Suspect
 
 Groups = list[dict[str, Any]]
 

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from parity.backends.torch_rewrite import Op
-from parity.explain.suspect import Family, Hypothesis, Setting, at, changed, dialled
+from parity.explain.family import Family
+from parity.explain.suspect import Hypothesis, Setting, at, changed, dialled
 
 Pads = tuple[int, ...]
 MODES = ("constant", "reflect", "replicate", "circular")

@@ -10,8 +10,9 @@ from typing import Any
 from torch import Tensor
 
 from parity.backends.torch_rewrite import Op, Replace
+from parity.explain.family import Family
 from parity.explain.scene import Scene
-from parity.explain.suspect import Family, Hypothesis, Suspect, at
+from parity.explain.suspect import Hypothesis, Suspect, at
 
 MOST_PARTS = 4
 """Parts whose orders are all tried."""

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from parity.backends.torch_rewrite import Op
-from parity.explain.suspect import Family, Hypothesis, at, changed
+from parity.explain.family import Family
+from parity.explain.suspect import Hypothesis, at, changed
 
 
 def maximum(op: Op) -> Iterator[Hypothesis]:

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from parity.backends.torch_rewrite import Op
+from parity.explain.family import Family
 from parity.explain.scene import Scene
-from parity.explain.suspect import Family, Hypothesis, at
+from parity.explain.suspect import Hypothesis, at
 
 NARROW = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 

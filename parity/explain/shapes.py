@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from parity.explain.activation import SHAPES, swap
+from parity.explain.family import Family
 from parity.explain.scene import Scene
-from parity.explain.suspect import Family, Hypothesis, Suspect
+from parity.explain.suspect import Hypothesis, Suspect
 from parity.tolerance import SAME_VALUES
 
 

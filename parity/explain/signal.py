@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from parity.backends.torch_rewrite import Op
-from parity.explain.suspect import Family, Hypothesis, at, changed
+from parity.explain.family import Family
+from parity.explain.suspect import Hypothesis, at, changed
 
 
 def resizing(op: Op) -> Iterator[Hypothesis]:

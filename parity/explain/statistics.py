@@ -12,8 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from parity.backends.torch_rewrite import Op
+from parity.explain.family import Family
 from parity.explain.scene import Scene
-from parity.explain.suspect import Family, Hypothesis, Suspect, at, dialled
+from parity.explain.suspect import Hypothesis, Suspect, at, dialled
 
 
 def running(op: Op) -> Iterator[Hypothesis]:

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from parity.backends.torch_rewrite import Op, Replace
+from parity.explain.family import Family
 from parity.explain.scene import Scene, mismatch
-from parity.explain.suspect import Family, Hypothesis, Suspect, at
+from parity.explain.suspect import Hypothesis, Suspect, at
 from parity.report import Cause
 from parity.tolerance import MODULE_BOUND, SAME_VALUES
 
